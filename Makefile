@@ -1,0 +1,61 @@
+# `make lab` and `make test` are all a newcomer types: each makes .venv and installs requirements.lock first.
+# `make notebooks` runs every notebook and keeps its outputs; `make lock` renews requirements.lock (see README.md).
+
+SHELL := /bin/bash
+PYTHON ?=
+BIN := .venv/bin
+READY := .venv/.ready
+NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+
+.PHONY: lab test unit notebooks check-notebooks lock clean
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: unit check-notebooks
+
+unit: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check resnet_lib tests benchmarks
+	$(BIN)/python -m pytest -q tests
+
+# Runs a copy of every notebook headless, then holds what it printed against the committed outputs.
+check-notebooks: $(READY)
+	rm -rf build/notebooks && mkdir -p build && cp -r notebooks build/
+	$(BIN)/python -m pytest -q --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite --durations=0 build/notebooks
+	$(BIN)/python -m pytest -q tests/fresh_outputs.py
+
+notebooks: $(READY)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \
+		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+	$(BIN)/python tests/tidy_notebooks.py $(NOTEBOOKS)
+
+# The first of these that is Python 3.11 to 3.13 and can make a virtual environment.
+$(READY): requirements.lock pyproject.toml
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
+		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+			found=$$python; \
+			if $$python -c 'import venv, ensurepip' 2>/dev/null; then chosen=$$python; break; fi; \
+		fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "resnet_lib needs Python 3.11, 3.12 or 3.13; here there is: $$(python3 --version 2>&1 || echo none)." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12 lab" >&2; exit 1; \
+	fi; \
+	if [ -z "$$chosen" ]; then \
+		echo "$$found has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Setting up .venv with $$($$chosen --version): about 2 GB, a few minutes, once."; \
+	$$chosen -m venv --clear .venv && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
+	touch $@
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --extra notebooks --extra test \
+		pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,33 @@
+"""Residual networks to read, count, build and time.
+
+A network is a list of Blocks, and everything reads that list: the closed-form counts
+(`cost`, `trace`, `depth_table`), the TensorFlow graph (`build`) and the timings (`timing`).
+
+The descriptions and counts need no TensorFlow, so `import resnet_lib` is quick; TensorFlow
+loads when a network is first built.
+"""
+
+from .accounting import Cost, Layer, cost, trace
+from .architectures import ARCHITECTURES, Architecture, Block, Unit
+
+__all__ = ["ARCHITECTURES", "Architecture", "Block", "Cost", "Layer", "Network", "Unit",
+           "build", "cost", "cost_table", "depth_table", "trace"]  # fmt: skip
+
+_LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network"}
+_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v2", "tables",
+            "tf_slim_compat", "timing")  # fmt: skip
+
+
+def __getattr__(name):
+    """Loads what needs pandas, matplotlib or TensorFlow only when it is first asked for (PEP 562)."""
+    from importlib import import_module
+
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY, *_MODULES})

@@ -1,0 +1,70 @@
+"""python -m resnet_lib table | cost NAME | time NAME: the tables and timings without a notebook, for a headless machine."""
+
+import argparse
+import sys
+
+from . import ARCHITECTURES, cost
+
+
+def _table(args):
+    from .tables import cost_table, depth_table
+
+    table = cost_table(args.names or None, args.image_size) if args.costs else None
+    table = depth_table(args.names or None, args.image_size) if table is None else table
+    print(table.to_string().replace("\\n", " / "))
+
+
+def _cost(args):
+    for name in args.names:
+        counted = cost(name, args.image_size, args.num_classes)
+        print(f"{name}: {counted.params:,} parameters, {counted.macs:,} MACs, {counted.activations:,} activations")
+
+
+def _time(args):
+    from .network import build
+    from .timing import time_forward
+
+    for name in args.names:
+        network = build(name, args.image_size)
+        for batch_size in args.batch_size:
+            timing = time_forward(network, batch_size, args.num_batches, csv_path=args.csv, progress=True)
+            print(f"{name}, batch {batch_size}, {timing.device}: " + (timing.error or (
+                f"{timing.median_ms:.1f} ms a batch (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}; "
+                f"first call {timing.first_call_ms:.1f}), {timing.images_per_s:.1f} images/s, "
+                f"{timing.tflops:.3f} TFLOP/s, {timing.share_of_matmul:.0%} of a matrix product"
+            )), flush=True)  # fmt: skip
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="python -m resnet_lib", description="Residual networks: tables, costs, timings.")
+    commands = top.add_subparsers(required=True, metavar="command")
+    known = f"one or more of {', '.join(ARCHITECTURES)}"
+
+    def command(name, run, help, nargs):
+        sub = commands.add_parser(name, help=help)
+        sub.add_argument("names", nargs=nargs, metavar="NAME", help=known)
+        sub.add_argument("--image-size", type=int, default=224, help="side of the square image (default 224)")
+        sub.set_defaults(run=run)
+        return sub
+
+    table = command("table", _table, "the depth table, computed", "*")
+    table.add_argument("--costs", action="store_true", help="parameters, MACs and activations instead of layers")
+    counts = command("cost", _cost, "parameters, MACs and activations of an image", "+")
+    counts.add_argument("--num-classes", type=int, default=1000)
+    times = command("time", _time, "the forward time of a batch", "+")
+    times.add_argument("--batch-size", type=int, nargs="+", default=[32], help="one or more (default 32)")
+    times.add_argument("--num-batches", type=int, default=10, help="batches to time (default 10)")
+    times.add_argument("--csv", help="append one row a measurement to this file")
+    return top
+
+
+def main(arguments=None):
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (ValueError, TypeError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

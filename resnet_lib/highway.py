@@ -1,0 +1,100 @@
+"""Plain, Highway and residual layers, fully connected, with one signature: layer(x, weights, activation) -> y.
+
+    plain     y = H(x)
+    Highway   y = H(x) * T(x) + x * (1 - T(x))      Srivastava et al. 2015 (arXiv:1505.00387), equation 3
+    residual  y = H(x) + x                          He et al. 2015 (arXiv:1512.03385), equation 1
+
+with H(x) = activation(x W_H + b_H) and the transform gate T(x) = sigmoid(x W_T + b_T). All three keep the width, so they
+stack to any depth. Notebook 01 derives them.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from .architectures import positive_int
+from .tf_slim_compat import tf
+
+
+class LayerWeights(NamedTuple):
+    """Weights of one layer, or with a leading axis of a whole stack; only the Highway layer reads the gate's."""
+
+    kernel: tf.Tensor  # [width, width]
+    bias: tf.Tensor  # [width]
+    gate_kernel: tf.Tensor  # [width, width]
+    gate_bias: tf.Tensor  # [width]
+
+
+def transform_gate(x, weights):
+    """T(x) = sigmoid(x W_T + b_T), between 0 (carry x) and 1 (transform it): [batch, width] -> [batch, width]."""
+    return tf.sigmoid(x @ weights.gate_kernel + weights.gate_bias)
+
+
+def plain_layer(x, weights, activation=tf.tanh):
+    """H(x) = activation(x W_H + b_H): [batch, width] -> [batch, width]."""
+    return activation(x @ weights.kernel + weights.bias)
+
+
+def highway_layer(x, weights, activation=tf.tanh):
+    """H(x) * T(x) + x * (1 - T(x)): [batch, width] -> [batch, width]."""
+    gate = transform_gate(x, weights)
+    return plain_layer(x, weights, activation) * gate + x * (1 - gate)
+
+
+def residual_layer(x, weights, activation=tf.tanh):
+    """H(x) + x: [batch, width] -> [batch, width]."""
+    return plain_layer(x, weights, activation) + x
+
+
+LAYERS = {"plain": plain_layer, "highway": highway_layer, "residual": residual_layer}
+
+
+def initialize_stack(num_layers, width, gate_bias=-2.0, seed=0):
+    """Weights of `num_layers` layers: LayerWeights of arrays with a leading axis of that length, float32.
+
+    Kernels are normal with variance 1 / width (LeCun), biases zero; gate_bias < 0 lets a Highway layer carry its input
+    at first (Srivastava et al. 2015, section 2.2). Raises ValueError for num_layers or width < 1.
+    """
+    num_layers, width = positive_int("num_layers", num_layers), positive_int("width", width)
+    random = np.random.default_rng(seed)
+
+    def kernels():
+        return (random.standard_normal((num_layers, width, width)) / np.sqrt(width)).astype(np.float32)
+
+    zeros = np.zeros((num_layers, width), np.float32)
+    return LayerWeights(kernels(), zeros, kernels(), zeros + np.float32(gate_bias))
+
+
+def stack_layers(layer, x, weights, activation=tf.tanh):
+    """Applies `layer` once for each row of the stacked weights: [batch, width] -> [batch, width]. One loop in the graph,
+    however deep the stack, so that a thousand layers build as fast as one."""
+    return tf.foldl(lambda y, one: layer(y, one, activation), weights, initializer=x)
+
+
+@functools.lru_cache
+def _input_gradient(layer, activation):
+    """dE/dx from x, dE/dy and the weights of a stack, compiled once for all depths, widths and batches."""
+
+    def gradient(x, upstream, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = stack_layers(layer, x, weights, activation)
+        return tape.gradient(y, x, output_gradients=upstream)
+
+    def any_of_rank(rank):
+        return tf.TensorSpec([None] * rank, tf.float32)
+
+    weights = LayerWeights(*map(any_of_rank, (3, 2, 3, 2)))
+    return tf.function(gradient, input_signature=[any_of_rank(2), any_of_rank(2), weights])
+
+
+def gradient_norm(layer, weights, batch_size=64, activation=tf.tanh, seed=0):
+    """How a gradient fares on its way back through a stack: |dE/dx| / |dE/dy| for random x and a random dE/dy: float.
+
+    1 means that it arrives as large as it left; 0 that nothing arrives.
+    """
+    width = weights.kernel.shape[-1]
+    x, upstream = tf.random.stateless_normal([2, batch_size, width], seed=(seed, 0))
+    gradient = _input_gradient(layer, activation)(x, upstream, LayerWeights(*map(tf.constant, weights)))
+    return float(tf.norm(gradient) / tf.norm(upstream))
