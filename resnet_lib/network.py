@@ -4,6 +4,9 @@ Built once with `tf.compat.v1.wrap_function`, a tf-slim network works in eager m
 twice as fast as in a Session. Every Network has a graph of its own, so building twice in one process never clashes.
 """
 
+import zlib
+from math import prod
+
 import numpy as np
 
 from .accounting import cost, trace
@@ -84,6 +87,25 @@ def _shape(tensor):
     return "[" + ", ".join("any" if side is None else str(side) for side in tensor.shape) + "]"
 
 
+def _seeded_getter(seed):
+    """Makes the first value of every `weights` from the seed and the variable's name, so that a network's weights depend
+    on nothing else that ran before. The distribution is that of the arg scope's initializer (He et al. 2015,
+    arXiv:1502.01852, equation 10): a normal of variance 2 / fan_in, cut off at 2 deviations and widened to make up for it."""
+
+    def get(getter, name, *args, **kwargs):
+        if name.endswith("/weights"):
+            stream = (seed, zlib.crc32(name.encode()))
+
+            def initializer(shape, dtype=tf.float32, partition_info=None):
+                stddev = (1.3 * 2 / prod(shape[:-1])) ** 0.5
+                return tf.random.stateless_truncated_normal(shape, stream, stddev=stddev, dtype=dtype)
+
+            kwargs["initializer"] = initializer
+        return getter(name, *args, **kwargs)
+
+    return get
+
+
 def build(architecture, image_size=224, num_classes=1000, seed=0, channels_in=3, global_pool=True, output_stride=None):
     """Builds a network for inference, with freshly initialized weights: Network.
 
@@ -99,8 +121,11 @@ def build(architecture, image_size=224, num_classes=1000, seed=0, channels_in=3,
         num_classes = positive_int("num_classes", num_classes)
 
     def network(images):
-        tf.compat.v1.set_random_seed(seed)
-        with slim.arg_scope(resnet_arg_scope(is_training=False)):
+        scope = tf.compat.v1.get_variable_scope()
+        with (
+            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)),
+            slim.arg_scope(resnet_arg_scope(is_training=False)),
+        ):
             return resnet_v2(
                 images,
                 callable_blocks(architecture),

@@ -9,7 +9,7 @@ piece by piece; notebook 04 explains the depths.
 
 from contextlib import nullcontext
 
-from .architectures import ARCHITECTURES, blocks_output_stride, slim_block
+from .architectures import ARCHITECTURES, blocks_output_stride, slim_block, unit_kind
 from .resnet_utils import conv2d_same, resnet_arg_scope, stack_blocks_dense, subsample
 from .tf_slim_compat import slim, tf
 
@@ -115,8 +115,12 @@ def resnet_v2_block(scope, base_depth, num_units, stride):
 
 
 def callable_blocks(architecture):
-    """The Blocks of an Architecture with unit functions in place of their names."""
-    return [block._replace(unit_fn=UNIT_FNS.get(block.unit_fn, block.unit_fn)) for block in architecture.blocks]
+    """The Blocks of an Architecture with unit functions in place of their names. Raises ValueError for an unknown name."""
+
+    def unit_fn(block):
+        return UNIT_FNS[unit_kind(block.unit_fn)] if isinstance(block.unit_fn, str) else block.unit_fn
+
+    return [block._replace(unit_fn=unit_fn(block)) for block in architecture.blocks]
 
 
 def _named(name):

@@ -105,13 +105,19 @@ def matmul_tflops(size=2048, repeats=5):
     return 2 * size**3 / (best_ms / 1e3) / 1e12
 
 
+def _checked_counts(num_batches, num_steps_burn_in):
+    if num_steps_burn_in < 0:
+        raise ValueError(f"num_steps_burn_in must be 0 or more, got {num_steps_burn_in}")
+    return positive_int("num_batches", num_batches), num_steps_burn_in
+
+
 def time_tensorflow_run(session, target, info_string, num_batches=100, num_steps_burn_in=10, clock=time.perf_counter):
     """Runs `target` in a Session as the source text does: prints every tenth step, then mean and spread; gives a Timing.
 
     session: a tf.compat.v1.Session; target: the tensor to compute; info_string: what to call it ("Forward").
     The first `num_steps_burn_in` runs warm up and are not counted. Raises ValueError for num_batches < 1.
     """
-    num_batches = positive_int("num_batches", num_batches)
+    num_batches, num_steps_burn_in = _checked_counts(num_batches, num_steps_burn_in)
     samples, first_call_ms = [], None
     for i in range(num_steps_burn_in + num_batches):
         duration_ms = _sample_ms(lambda: session.run(target), clock)
@@ -138,7 +144,8 @@ def time_forward(
     the record there as one row, at once. A batch that does not fit in memory gives a Timing whose `error` says so.
     Raises ValueError for batch_size or num_batches < 1, and for a csv_path that holds other columns or cannot be written.
     """
-    batch_size, num_batches = positive_int("batch_size", batch_size), positive_int("num_batches", num_batches)
+    batch_size = positive_int("batch_size", batch_size)
+    num_batches, num_steps_burn_in = _checked_counts(num_batches, num_steps_burn_in)
     if None in network.image_size:
         raise ValueError("network must be built with an image_size to be timed, got one for images of any size")
     if csv_path is not None:

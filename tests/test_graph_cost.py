@@ -1,0 +1,105 @@
+"""The two counts, closed form and graph, are equal to the last integer: for all named networks and for random ones."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnet_lib import ARCHITECTURES, Architecture, Block, cost
+from resnet_lib.graph_cost import graph_cost
+from resnet_lib.resnet_v2 import callable_blocks, resnet_arg_scope, resnet_v2
+from resnet_lib.tf_slim_compat import slim, tf
+
+
+def graph_of(architecture, image_size, num_classes, channels_in=3, global_pool=True, output_stride=None):
+    with tf.Graph().as_default() as graph, slim.arg_scope(resnet_arg_scope(is_training=False)):
+        height, width = image_size
+        inputs = tf.compat.v1.placeholder(tf.float32, [None, height, width, channels_in])
+        resnet_v2(
+            inputs, callable_blocks(architecture), num_classes, global_pool=global_pool, output_stride=output_stride,
+            include_root_block=architecture.include_root_block,
+        )  # fmt: skip
+    return graph
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_closed_form_is_the_graphs_count_for_every_named_network(name):
+    assert graph_cost(graph_of(ARCHITECTURES[name], (224, 224), 1000))[:3] == cost(name)
+
+
+@st.composite
+def networks(draw):
+    def unit(i):
+        return (draw(st.integers(1, 12)), draw(st.integers(1, 6)), draw(st.sampled_from([1, 1, 2, 3])))
+
+    blocks = [
+        Block(f"block{b}", "bottleneck_v2", [unit(i) for i in range(draw(st.integers(1, 3)))])
+        for b in range(draw(st.integers(1, 2)))
+    ]
+    root = draw(st.booleans())
+    reachable, product = [None, 4 if root else 1], 4 if root else 1
+    for block in blocks:
+        for _, _, stride in block.args:
+            product *= stride
+            reachable.append(product)
+    options = {
+        "image_size": (draw(st.integers(1, 70)), draw(st.integers(1, 70))),
+        "num_classes": draw(st.sampled_from([None, 1, 7])),
+        "channels_in": draw(st.integers(1, 4)),
+        "global_pool": draw(st.booleans()),
+        "output_stride": draw(st.sampled_from(reachable)),
+    }
+    return Architecture("net", tuple(blocks), include_root_block=root), options
+
+
+@given(network=networks())
+@settings(max_examples=120, deadline=None)
+def test_closed_form_is_the_graphs_count_for_random_networks(network):
+    architecture, options = network
+    assert graph_cost(graph_of(architecture, **options))[:3] == cost(architecture, **options)
+
+
+def test_counts_of_a_known_graph_by_hand():
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, [None, 6, 5, 4])
+        zeros = tf.zeros_initializer()
+        kernels = tf.compat.v1.get_variable("kernels", [3, 3, 2, 8], initializer=zeros)  # two groups of two channels
+        net = tf.nn.conv2d(images, kernels, 1, "SAME")
+        filters = tf.compat.v1.get_variable("filters", [3, 3, 8, 2], initializer=zeros)
+        net = tf.nn.depthwise_conv2d(net, filters, [1, 1, 1, 1], "VALID")
+        matrix = tf.compat.v1.get_variable("matrix", [192, 10], initializer=zeros)
+        tf.nn.relu(tf.reshape(net, [-1, 192]) @ matrix)
+    counted = graph_cost(graph)
+    assert [(op.type, op.macs) for op in counted.ops] == [
+        ("Conv2D", 6 * 5 * 8 * 9 * 2), ("DepthwiseConv2dNative", 4 * 3 * 16 * 9), ("MatMul", 192 * 10),
+    ]  # fmt: skip
+    assert counted.params == 3 * 3 * 2 * 8 + 3 * 3 * 8 * 2 + 1920
+    assert counted.activations == 6 * 5 * 8 + 4 * 3 * 16 + 10
+    assert counted.uncounted == {"Relu": 1}
+
+
+def test_a_known_batch_is_counted_whole():
+    with tf.Graph().as_default() as graph:
+        tf.ones([5, 2, 3]) @ tf.ones([5, 3, 4])
+        tf.matmul(tf.ones([3, 2]), tf.ones([3, 4]), transpose_a=True)
+    assert [op.macs for op in graph_cost(graph).ops] == [5 * 2 * 3 * 4, 2 * 3 * 4]
+
+
+def test_functions_within_a_graph_are_counted():
+    inner = tf.function(lambda x: x @ tf.ones([5, 7]))
+    outer = tf.function(lambda x: inner(x) @ tf.ones([7, 2])).get_concrete_function(tf.TensorSpec([1, 5]))
+    assert graph_cost(outer).macs == 35 + 14
+
+
+def test_keras_resnet50v2_counts_the_same():
+    keras = tf.keras.applications.ResNet50V2(weights=None)
+    forward = tf.function(lambda x: keras(x, training=False)).get_concrete_function(tf.TensorSpec([None, 224, 224, 3]))
+    assert graph_cost(forward)[:3] == cost("resnet_v2_50")
+
+
+def test_unknown_sizes_are_refused():
+    with tf.Graph().as_default() as graph:
+        tf.nn.conv2d(
+            tf.compat.v1.placeholder(tf.float32, [1, None, None, 3]), tf.ones([1, 1, 3, 2]), 1, "SAME", name="conv"
+        )
+    with pytest.raises(ValueError, match="conv writes .*: counting needs every size but the batch's"):
+        graph_cost(graph)

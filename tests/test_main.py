@@ -1,0 +1,61 @@
+import subprocess
+import sys
+
+import pytest
+
+from resnet_lib.__main__ import main
+
+
+def test_cost(capsys):
+    main(["cost", "resnet_v2_50", "resnet_v2_200"])
+    assert capsys.readouterr().out.splitlines() == [
+        "resnet_v2_50: 25,568,360 parameters, 3,482,255,360 MACs, 9,271,016 activations",
+        "resnet_v2_200: 64,726,120 parameters, 14,400,552,960 MACs, 30,344,936 activations",
+    ]
+
+
+def test_table(capsys):
+    main(["table"])
+    assert "1x1, 256 / 3x3, 256 / 1x1, 1024 / x 36" in capsys.readouterr().out
+    main(["table", "--costs", "resnet_v2_101"])
+    assert "44577896" in capsys.readouterr().out
+
+
+def test_time_writes_a_row_for_every_batch_size(tmp_path, capsys):
+    path = tmp_path / "times.csv"
+    main(
+        [
+            "time",
+            "resnet_v2_50",
+            "--image-size",
+            "32",
+            "--batch-size",
+            "1",
+            "2",
+            "--num-batches",
+            "1",
+            "--csv",
+            str(path),
+        ]
+    )
+    out = capsys.readouterr().out
+    assert "resnet_v2_50, batch 1, " in out and "resnet_v2_50, batch 2, " in out and "images/s" in out
+    assert len(path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cost", "resnet_v2_49"], "error: no architecture is called 'resnet_v2_49'; the nearest is 'resnet_v2_"),
+        (["cost", "resnet_v2_50", "--image-size", "0"], "error: image_size must be a positive whole number, got 0"),
+        (["time", "resnet_v2_50", "--batch-size", "0"], "error: batch_size must be a positive whole number, got 0"),
+    ],
+)
+def test_bad_arguments_end_with_one_line(arguments, message):
+    with pytest.raises(SystemExit, match=message.replace("(", r"\(")):
+        main(arguments)
+
+
+def test_help_lists_the_commands():
+    run = subprocess.run([sys.executable, "-m", "resnet_lib", "--help"], capture_output=True, text=True)
+    assert run.returncode == 0 and all(word in run.stdout for word in ("table", "cost", "time"))

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from resnet_lib import Block, build
+from resnet_lib.tf_slim_compat import tf
+
+BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build(BLOCKS, image_size=32, num_classes=5)
+
+
+def images(*shape):
+    return np.random.default_rng(0).uniform(size=shape)
+
+
+def test_a_network_is_called_on_arrays_and_tensors_alike(network):
+    x = images(2, 32, 32, 3)
+    logits = network(x)
+    assert logits.shape == (2, 1, 1, 5)
+    assert np.array_equal(logits, network(tf.constant(x, tf.float32)))
+    assert np.array_equal(network((255 * x).astype(np.uint8)), network((255 * x).astype(np.uint8).astype(np.float64)))
+    assert not np.allclose(logits[0], logits[1])
+
+
+def test_end_points_carry_names_without_the_scope(network):
+    end_points = network.end_points(images(1, 32, 32, 3))
+    assert end_points["block1"].shape == (1, 4, 4, 8)
+    np.testing.assert_allclose(end_points["logits"], network(images(1, 32, 32, 3)), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(end_points["predictions"]), 1, rtol=1e-6)
+
+
+def test_variables_are_tf_slims_in_order_of_creation(network):
+    names = [variable.name for variable in network.variables]
+    assert names[:2] == ["resnet_v2/conv1/weights:0", "resnet_v2/conv1/biases:0"]
+    assert "resnet_v2/block1/unit_1/bottleneck_v2/conv1/BatchNorm/moving_mean:0" in names
+    assert {v.name for v in network.trainable_variables} == {name for name in names if "moving" not in name}
+    assert sum(np.prod(v.shape) for v in network.trainable_variables) == network.cost().params
+
+
+def test_the_seed_makes_the_weights(network):
+    same, other = build(BLOCKS, 48, 5, seed=0), build(BLOCKS, 32, 5, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(network.variables, same.variables, strict=True))
+    assert not np.array_equal(network.variables[0], other.variables[0])
+
+
+def test_building_twice_gives_two_networks(network):
+    again = build(BLOCKS, 32, 5)
+    again.variables[0].assign(0 * again.variables[0])
+    assert not np.array_equal(network(images(1, 32, 32, 3)), again(images(1, 32, 32, 3)))
+
+
+def test_changed_weights_change_the_output():
+    network, x = build(BLOCKS, 32, 5), images(1, 32, 32, 3)
+    network.variables[-1].assign([1.0, 2, 3, 4, 5])
+    before = network(x)
+    network.variables[-1].assign([2.0, 3, 4, 5, 6])
+    np.testing.assert_allclose(network(x) - before, np.ones([1, 1, 1, 5]), rtol=1e-5)
+
+
+def test_any_image_size_and_features():
+    network = build(BLOCKS, image_size=None, num_classes=None, global_pool=False, channels_in=1)
+    assert network.image_size == (None, None)
+    assert network(images(1, 33, 20, 1)).shape == (1, 5, 3, 16)
+
+
+def test_a_network_runs_inside_a_tf_function(network):
+    x = tf.constant(images(2, 32, 32, 3), tf.float32)
+    np.testing.assert_allclose(tf.function(network)(x), network(x), rtol=1e-5)
+
+
+def test_a_callable_unit_works_as_well_as_its_name(network):
+    from resnet_lib.resnet_v2 import bottleneck
+
+    same = build([block._replace(unit_fn=bottleneck) for block in BLOCKS], 32, 5)
+    assert np.array_equal(same(images(1, 32, 32, 3)), network(images(1, 32, 32, 3)))
+
+
+def test_bad_images_are_named(network):
+    with pytest.raises(ValueError, match=r"images must have the shape \[any, 32, 32, 3\], got \[32, 32, 3\]"):
+        network(images(32, 32, 3))
+    with pytest.raises(ValueError, match=r"got \[1, 32, 32, 4\]"):
+        network(images(1, 32, 32, 4))
+    with pytest.raises(ValueError, match=r"got \[1, 32, 31, 3\]"):
+        network.end_points(images(1, 32, 31, 3))
+    with pytest.raises(ValueError, match="images must hold real numbers, got an array of <U"):
+        network(np.full([1, 32, 32, 3], "pixel"))
+    bad = images(3, 32, 32, 3)
+    bad[1, 4, 5, 0] = np.nan
+    bad[2, 4, 5, 0] = np.inf
+    with pytest.raises(ValueError, match="images holds NaN or infinity, in image 1, 2 of the batch"):
+        network(bad)
+
+
+def test_bad_descriptions_are_named():
+    with pytest.raises(ValueError, match="nearest is 'resnet_v2_50'"):
+        build("resnet_v2_05")
+    with pytest.raises(ValueError, match="image_size must be a positive whole number, got -1"):
+        build(BLOCKS, image_size=-1)
+    with pytest.raises(ValueError, match="num_classes must be a positive whole number, got 0"):
+        build(BLOCKS, num_classes=0)
+    with pytest.raises(ValueError, match="cannot be reached"):
+        build(BLOCKS, output_stride=16)
+    with pytest.raises(ValueError, match="at least one Block"):
+        build([])
+    with pytest.raises(ValueError, match="unit_fn must be one of"):
+        build([Block("block1", "bottleneck_v7", [(8, 2, 1)])])

@@ -1,0 +1,81 @@
+"""Every committed notebook is one clean run from top to bottom that everyone can read."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def outputs(notebook):
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def test_there_are_notebooks():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "04", "05", "07", "08"]
+
+
+def test_outputs_are_from_one_run_top_to_bottom(notebook):
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+
+
+def test_no_errors_warnings_or_log_lines(notebook):
+    assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
+    text = "\n".join(o.get("text", "") for o in outputs(notebook))
+    assert not re.search(r"Warning|WARNING|deprecat|I0000|E0000", text)
+
+
+def test_every_figure_has_an_alternative_text(notebook):
+    for output in outputs(notebook):
+        html = output.get("data", {}).get("text/html", "")
+        assert "image/png" not in output.get("data", {}), "a figure that did not go through figures.show"
+        for image in re.findall(r"<img [^>]*>", html):
+            assert re.search(r'alt="[^"]{30,}"', image)
+
+
+def test_cells_are_short_and_define_no_classes(notebook):
+    for cell in code(notebook):
+        assert len(cell.source.splitlines()) <= 25
+        assert not re.search(r"^class ", cell.source, flags=re.M)
+
+
+def test_the_library_brings_tensorflow(notebook):
+    assert not any(
+        re.search(r"^\s*(import|from) (tensorflow|tf_slim)\b(?!.*nets)", c.source, flags=re.M) for c in code(notebook)
+    )
+
+
+def test_a_chapter_has_a_number_a_summary_and_worked_exercises(path, notebook):
+    assert notebook.cells[0].source.startswith(f"# {path.name[:2]} ")
+    headings = re.findall(r"^## (.+)$", prose(notebook), flags=re.M)
+    assert {"Summary", "Exercises", "Worked answers"} <= set(headings)
+
+
+def test_links_between_notebooks_lead_somewhere(path, notebook):
+    links = re.findall(r"\]\(([^)#]+\.ipynb)", prose(notebook))
+    assert links and all((path.parent / link).exists() for link in links)
+
+
+def test_nothing_of_the_machine_is_in_it(path):
+    assert not re.search(r"(?<![\w.:/])/(?:home|root|tmp|work|Users)/", path.read_text())

@@ -1,0 +1,40 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from resnet_lib import tf_slim_compat
+from resnet_lib.tf_slim_compat import slim, tf
+
+
+def test_batch_norm_of_tf_slim_runs():
+    with tf.Graph().as_default():
+        y = slim.batch_norm(tf.ones([2, 4, 4, 3]), is_training=False)
+        assert y.shape == [2, 4, 4, 3]
+
+
+def test_missing_tf_keras_says_what_to_install():
+    def nothing_there(name):
+        raise ImportError(f"No module named {name!r}")
+
+    with pytest.raises(ImportError, match="pip install tf-keras"):
+        tf_slim_compat._register_batch_norm(nothing_there)
+
+
+def test_a_first_run_prints_nothing_but_what_it_is_asked_for():
+    program = (
+        "import resnet_lib, numpy as np\n"
+        "network = resnet_lib.build([('block1', 'bottleneck_v2', [(8, 2, 2)])], image_size=16, num_classes=3)\n"
+        "print(network(np.zeros([1, 16, 16, 3])).shape)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert run.stdout == "(1, 1, 1, 3)\n"
+    assert run.stderr == ""
+
+
+def test_only_the_known_start_up_lines_are_held_back(capfd):
+    with tf_slim_compat._without_start_up_noise():
+        os.write(2, b"I0000 cudart_stub.cc:31] Could not find cuda drivers\nE0000 something really went wrong\n")
+    assert capfd.readouterr().err == "E0000 something really went wrong\n"

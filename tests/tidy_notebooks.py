@@ -1,0 +1,27 @@
+"""python tests/tidy_notebooks.py NOTEBOOK...: drops what a run leaves behind that says nothing to a reader.
+
+Kernel versions, run times and colours would make every run a change; cell ids are made from the cell's place.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def tidy(notebook):
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    for i, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{i:02d}"
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        for output in cell.get("outputs", ()):
+            if "metadata" in output:
+                output.metadata = nbformat.from_dict({})
+    return notebook
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        nbformat.write(tidy(nbformat.read(path, as_version=4)), path)
