@@ -96,5 +96,6 @@ def gradient_norm(layer, weights, batch_size=64, activation=tf.tanh, seed=0):
     """
     width = weights.kernel.shape[-1]
     x, upstream = tf.random.stateless_normal([2, batch_size, width], seed=(seed, 0))
-    gradient = _input_gradient(layer, activation)(x, upstream, LayerWeights(*map(tf.constant, weights)))
-    return float(tf.norm(gradient) / tf.norm(upstream))
+    gradient = _input_gradient(layer, activation)(x, upstream, LayerWeights(*(tf.cast(w, tf.float32) for w in weights)))
+    # In float64, for the squares of very small and very large float32 numbers leave the range of float32.
+    return float(np.linalg.norm(np.float64(gradient)) / np.linalg.norm(np.float64(upstream)))
