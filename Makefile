@@ -29,6 +29,7 @@ notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \
 		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 	$(BIN)/python tests/tidy_notebooks.py $(NOTEBOOKS)
+	$(BIN)/python tests/readme_figure.py
 
 # The first of these that is Python 3.11 to 3.13 and can make a virtual environment.
 $(READY): requirements.lock pyproject.toml

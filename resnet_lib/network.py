@@ -14,13 +14,17 @@ from .architectures import get_architecture, height_and_width, positive_int
 from .resnet_v2 import callable_blocks, resnet_arg_scope, resnet_v2
 from .tf_slim_compat import slim, tf
 
+# On a CPU, images of a larger batch go through in slices of at most this many bytes: 8 images of 224x224x3. The caches then
+# hold more of what one layer writes and the next one reads, and memory holds less. Measured by benchmarks/forward.py.
+_SLICE_BYTES = 8 * 224 * 224 * 3 * 4
+
 
 class Network:
     """A network with weights: `network(images)` gives the logits, `network.end_points(images)` every named tensor.
 
-    architecture: the description; image_size: (height, width), each None when any will do; graph: the TensorFlow graph;
-    variables, trainable_variables: lists of tf.Variable in order of creation, named as tf-slim names them;
-    forward: the bare TensorFlow function behind `network(images)`, for a tensor that is known to fit.
+    architecture: the description; input_shape: of the images, (None, height, width, channels), None where any will do;
+    graph: the TensorFlow graph; variables, trainable_variables: lists of tf.Variable in order of creation, named as
+    tf-slim names them.
     """
 
     def __init__(self, architecture, function, options):
@@ -33,12 +37,12 @@ class Network:
         self._function = function  # owns the variables
         self._input = function.inputs[0]
         net, self._end_point_tensors = function.structured_outputs
-        self.forward = function.prune(self._input, net)  # asks for the net alone, so no end point is kept in memory
+        self._forward = function.prune(self._input, net)  # asks for the net alone, so no end point is kept in memory
         self._all_end_points = None
 
     @property
-    def image_size(self):
-        return tuple(self._input.shape[1:3])
+    def input_shape(self):
+        return tuple(self._input.shape)
 
     def __call__(self, images):
         """[batch, height, width, channels] -> logits [batch, 1, 1, num_classes] (or features), as `resnet_v2` returns them.
@@ -46,6 +50,15 @@ class Network:
         images: a NumPy array or a tensor of any real type. Raises ValueError for another shape and for NaN or infinity.
         """
         return self.forward(self._checked(images))
+
+    def forward(self, images):
+        """`network(images)` without its checks, for a float32 tensor that is known to fit."""
+        batch_size = images.shape[0]
+        limit = max(1, _SLICE_BYTES // (4 * prod(images.shape[1:]))) if tf.executing_eagerly() else None
+        if limit is None or batch_size <= limit or tf.config.list_physical_devices("GPU"):
+            return self._forward(images)
+        slices = np.array_split(np.arange(batch_size), -(-batch_size // limit))
+        return tf.concat([self._forward(images[part[0] : part[-1] + 1]) for part in slices], axis=0)
 
     def end_points(self, images):
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:
@@ -80,7 +93,7 @@ class Network:
         return cost(self.architecture, **self._options)
 
     def __repr__(self):
-        return f"<Network {self.architecture.name}: {_shape(self._input)} -> {_shape(self.forward.outputs[0])}>"
+        return f"<Network {self.architecture.name}: {_shape(self._input)} -> {_shape(self._forward.outputs[0])}>"
 
 
 def _shape(tensor):

@@ -44,6 +44,14 @@ def _without_start_up_noise():
             os.close(stderr)
 
 
+def _says_something_new(record):
+    """False for the notices that old functions are called by tf-slim, tf-keras or the profiler: no user can mend that."""
+    caller = record.getMessage().split(": ", 1)[
+        0
+    ]  # "From <path>:<line> (<module>)", as TensorFlow's deprecations begin
+    return not re.match(r"From .*(tf_slim|tf_keras|tensorflow.python.profiler)", caller)
+
+
 def _register_batch_norm(find_module=importlib.import_module):
     """Puts tf-keras' legacy batch norm where TensorFlow looks for it. Raises ImportError when tf-keras is missing."""
     old_name = "tf_keras.legacy_tf_layers.normalization"
@@ -66,6 +74,7 @@ def _load():
 
         tf.config.list_physical_devices()  # looks for a GPU now, so that its complaint is held back too
     _register_batch_norm()
+    tf.get_logger().addFilter(_says_something_new)
     warnings.filterwarnings("ignore", message="`layer.apply` is deprecated", category=UserWarning)
     import tf_slim as slim
 

@@ -146,11 +146,11 @@ def time_forward(
     """
     batch_size = positive_int("batch_size", batch_size)
     num_batches, num_steps_burn_in = _checked_counts(num_batches, num_steps_burn_in)
-    if None in network.image_size:
+    _, height, width, _ = network.input_shape
+    if height is None or width is None:
         raise ValueError("network must be built with an image_size to be timed, got one for images of any size")
     if csv_path is not None:
         _check_csv(csv_path)
-    height, width = network.image_size
     known = {"network": network.architecture.name, "batch_size": batch_size, "image_size": f"{height}x{width}"}
     try:
         _check_memory(network, batch_size)
@@ -164,8 +164,7 @@ def time_forward(
 
 
 def _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progress):
-    channels_in = network.forward.inputs[0].shape[3]
-    images = tf.random.stateless_uniform([batch_size, *network.image_size, channels_in], seed=(0, 0))
+    images = tf.random.stateless_uniform([batch_size, *network.input_shape[1:]], seed=(0, 0))
 
     def forward():
         network.forward(images).numpy()  # .numpy() waits until the result is there

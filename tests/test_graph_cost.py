@@ -52,7 +52,7 @@ def networks(draw):
 
 
 @given(network=networks())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_closed_form_is_the_graphs_count_for_random_networks(network):
     architecture, options = network
     assert graph_cost(graph_of(architecture, **options))[:3] == cost(architecture, **options)

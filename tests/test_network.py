@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from resnet_lib import Block, build
+from resnet_lib import network as network_module
 from resnet_lib.tf_slim_compat import tf
 
 BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
@@ -62,13 +63,23 @@ def test_changed_weights_change_the_output():
 
 def test_any_image_size_and_features():
     network = build(BLOCKS, image_size=None, num_classes=None, global_pool=False, channels_in=1)
-    assert network.image_size == (None, None)
+    assert network.input_shape == (None, None, None, 1)
     assert network(images(1, 33, 20, 1)).shape == (1, 5, 3, 16)
 
 
 def test_a_network_runs_inside_a_tf_function(network):
     x = tf.constant(images(2, 32, 32, 3), tf.float32)
     np.testing.assert_allclose(tf.function(network)(x), network(x), rtol=1e-5)
+
+
+def test_a_large_batch_in_slices_gives_the_outputs_of_the_whole(network, monkeypatch):
+    x = tf.constant(images(7, 32, 32, 3), tf.float32)
+    whole, sizes, run = network(x), [], network._forward
+    monkeypatch.setattr(network_module, "_SLICE_BYTES", 2 * 32 * 32 * 3 * 4)
+    monkeypatch.setattr(network, "_forward", lambda part: sizes.append(part.shape[0]) or run(part))
+    np.testing.assert_allclose(network(x), whole, rtol=1e-5)
+    assert sizes == [2, 2, 2, 1]
+    assert network(x[:2]).shape[0] == 2 and sizes[4:] == [2]
 
 
 def test_a_callable_unit_works_as_well_as_its_name(network):

@@ -22,6 +22,24 @@ def test_missing_tf_keras_says_what_to_install():
         tf_slim_compat._register_batch_norm(nothing_there)
 
 
+def test_notices_of_tf_slims_own_age_are_dropped_and_a_users_are_kept(caplog):
+    logger = tf.get_logger()
+    logger.propagate, before = True, logger.propagate
+    logger.warning("From %s: %s is deprecated", "/site-packages/tf_keras/src/base.py:1 (call)", "colocate_with")
+    logger.warning("From %s: %s is deprecated", "/home/somebody/train.py:1 (main)", "colocate_with")
+    logger.propagate = before
+    assert [record.getMessage()[:20] for record in caplog.records] == ["From /home/somebody/"]
+
+
+def test_a_network_in_training_mode_prints_nothing_either():
+    program = (
+        "from resnet_lib.tf_slim_compat import slim, tf\n"
+        "with tf.Graph().as_default():\n"
+        "    slim.batch_norm(tf.ones([1, 2, 2, 3]), is_training=True)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr == ""
+
+
 def test_a_first_run_prints_nothing_but_what_it_is_asked_for():
     program = (
         "import resnet_lib, numpy as np\n"
