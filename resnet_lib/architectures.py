@@ -30,7 +30,7 @@ class Block(namedtuple("Block", "scope unit_fn args")):
     __slots__ = ()
 
 
-UNIT_KINDS = {"bottleneck_v2": Unit}
+UNIT_KINDS = ("bottleneck_v2",)
 
 
 def unit_kind(unit_fn):
@@ -38,7 +38,7 @@ def unit_kind(unit_fn):
     kind = unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None)
     if kind not in UNIT_KINDS:
         raise ValueError(
-            f"unit_fn must be one of {sorted(UNIT_KINDS)} or the function of that name, got {unit_fn!r}; "
+            f"unit_fn must be one of {list(UNIT_KINDS)} or the function of that name, got {unit_fn!r}; "
             "a network of other units can be counted from its graph (resnet_lib.graph_cost)"
         )
     return kind

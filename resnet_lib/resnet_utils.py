@@ -4,7 +4,7 @@ A drop-in replacement for `tf_slim.nets.resnet_utils`, which can be called the w
 in `Block.args`, `is_training` in the arg scope. Taken apart piece by piece in notebook 07.
 """
 
-from .architectures import Block, Unit, check_reachable
+from .architectures import Block, Unit, check_reachable, positive_int
 from .tf_slim_compat import slim, tf
 
 __all__ = ["Block", "conv2d_same", "resnet_arg_scope", "stack_blocks_dense", "subsample"]
@@ -46,9 +46,8 @@ def _unit_arguments(block, i, arg):
         if not isinstance(arg, tuple | list) or len(arg) != len(Unit._fields):
             raise ValueError(f"{where}: expected {Unit._fields} or a dict of the unit's arguments, got {arg!r}")
         arg = dict(zip(Unit._fields, arg, strict=True))
-    for name, value in arg.items():
-        if name in Unit._fields and (isinstance(value, bool) or int(value) != value or value < 1):
-            raise ValueError(f"{where}: {name} must be a positive whole number, got {value!r}")
+    for name in arg.keys() & set(Unit._fields):
+        positive_int(f"{where}: {name}", arg[name])
     return {"stride": 1, **arg}
 
 

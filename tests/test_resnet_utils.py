@@ -118,6 +118,8 @@ def test_unreachable_strides_and_malformed_blocks_are_named():
             stack_blocks_dense(net, [Block("block1", bottleneck, [(8, 2)])])
         with pytest.raises(ValueError, match="unit 2: stride must be a positive whole number, got -2"):
             stack_blocks_dense(net, [Block("block1", bottleneck, [(8, 2, 1), (8, 2, -2)])])
+        with pytest.raises(TypeError, match="unit 1: depth must be a positive whole number, got '8'"):
+            stack_blocks_dense(net, [Block("block1", bottleneck, [{"depth": "8", "depth_bottleneck": 2}])])
         with pytest.raises(ValueError, match="at least one Block"):
             stack_blocks_dense(net, [])
         with pytest.raises(ValueError, match="at least one Block"):
