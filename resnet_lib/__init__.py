@@ -8,13 +8,13 @@ loads when a network is first built.
 """
 
 from .accounting import Cost, Layer, cost, trace
-from .architectures import ARCHITECTURES, Architecture, Block, Unit
+from .architectures import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
 
-__all__ = ["ARCHITECTURES", "Architecture", "Block", "Cost", "Layer", "Network", "Unit",
-           "build", "cost", "cost_table", "depth_table", "trace"]  # fmt: skip
+__all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer", "Network", "Root", "Unit",
+           "build", "cifar_architecture", "cost", "cost_table", "depth_table", "trace"]  # fmt: skip
 
 _LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network"}
-_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v2", "tables",
+_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v1", "resnet_v2", "tables",
             "tf_slim_compat", "timing")  # fmt: skip
 
 

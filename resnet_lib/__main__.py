@@ -3,21 +3,28 @@
 import argparse
 import sys
 
-from . import ARCHITECTURES, cost
+from . import ARCHITECTURES
+from .architectures import LAYOUTS, OWN, SHORTCUTS, SLIM_NETS
+
+
+def number_or_own(text):
+    return text if text == OWN else int(text)
 
 
 def _table(args):
     from .tables import cost_table, depth_table
 
-    table = cost_table(args.names or None, args.image_size) if args.costs else None
-    table = depth_table(args.names or None, args.image_size) if table is None else table
+    make_table = cost_table if args.costs else depth_table
+    table = make_table(args.names or None, args.image_size, layout=args.layout, shortcut=args.shortcut)
     print(table.to_string().replace("\\n", " / "))
 
 
 def _cost(args):
-    for name in args.names:
-        counted = cost(name, args.image_size, args.num_classes)
-        print(f"{name}: {counted.params:,} parameters, {counted.macs:,} MACs, {counted.activations:,} activations")
+    from .tables import cost_table
+
+    options = {"layout": args.layout, "shortcut": args.shortcut}
+    for name, row in cost_table(args.names, args.image_size, args.num_classes, **options).iterrows():
+        print(f"{name}: {row.params:,} parameters, {row.macs:,} MACs, {row.activations:,} activations")
 
 
 def _time(args):
@@ -25,7 +32,7 @@ def _time(args):
     from .timing import time_forward
 
     for name in args.names:
-        network = build(name, args.image_size)
+        network = build(name, args.image_size, layout=args.layout, shortcut=args.shortcut)
         for batch_size in args.batch_size:
             timing = time_forward(network, batch_size, args.num_batches, csv_path=args.csv, progress=True)
             print(f"{name}, batch {batch_size}, {timing.device}: " + (timing.error or (
@@ -38,19 +45,26 @@ def _time(args):
 def parser():
     top = argparse.ArgumentParser(prog="python -m resnet_lib", description="Residual networks: tables, costs, timings.")
     commands = top.add_subparsers(required=True, metavar="command")
-    known = f"one or more of {', '.join(ARCHITECTURES)}"
+    known = f"one or more of {', '.join([*ARCHITECTURES, *SLIM_NETS])}"
 
     def command(name, run, help, nargs):
         sub = commands.add_parser(name, help=help)
         sub.add_argument("names", nargs=nargs, metavar="NAME", help=known)
-        sub.add_argument("--image-size", type=int, default=224, help="side of the square image (default 224)")
+        sub.add_argument(
+            "--image-size",
+            type=number_or_own,
+            default=OWN,
+            help="side of the square image (default: the network's own)",
+        )
+        sub.add_argument("--layout", choices=LAYOUTS, help="stride layout (default: the network's own)")
+        sub.add_argument("--shortcut", choices=SHORTCUTS, help="kind of shortcut (default: the network's own)")
         sub.set_defaults(run=run)
         return sub
 
     table = command("table", _table, "the depth table, computed", "*")
     table.add_argument("--costs", action="store_true", help="parameters, MACs and activations instead of layers")
     counts = command("cost", _cost, "parameters, MACs and activations of an image", "+")
-    counts.add_argument("--num-classes", type=int, default=1000)
+    counts.add_argument("--num-classes", type=number_or_own, default=OWN)
     times = command("time", _time, "the forward time of a batch", "+")
     times.add_argument("--batch-size", type=int, nargs="+", default=[32], help="one or more (default 32)")
     times.add_argument("--num-batches", type=int, default=10, help="batches to time (default 10)")

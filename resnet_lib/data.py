@@ -27,5 +27,8 @@ def photo(name):
 
 
 def published(name):
-    """Published numbers as a table: "params_macs", "forward_timing" or "imagenet_accuracy". Every row names its source."""
+    """Published numbers as a table: "params_macs", "flop_counters", "forward_timing", "imagenet_accuracy" or "cifar".
+
+    pandas.DataFrame; every row names its source. Raises FileNotFoundError for another name.
+    """
     return pd.read_csv(path("published", f"{name}.csv"))

@@ -5,14 +5,19 @@ twice as fast as in a Session. Every Network has a graph of its own, so building
 """
 
 import zlib
+from importlib import import_module
 from math import prod
 
 import numpy as np
 
-from .accounting import cost, trace
-from .architectures import get_architecture, height_and_width, positive_int
-from .resnet_v2 import callable_blocks, resnet_arg_scope, resnet_v2
+from . import resnet_v1, resnet_v2
+from .accounting import Cost, cost, trace
+from .architectures import OWN, SLIM_NETS, get_architecture, height_and_width, positive_int
+from .graph_cost import graph_cost
+from .resnet_utils import callable_blocks, resnet_arg_scope
 from .tf_slim_compat import slim, tf
+
+_UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS}
 
 # On a CPU, images of a larger batch go through in slices of at most this many bytes: 8 images of 224x224x3. The caches then
 # hold more of what one layer writes and the next one reads, and memory holds less. Measured by benchmarks/forward.py.
@@ -22,12 +27,13 @@ _SLICE_BYTES = 8 * 224 * 224 * 3 * 4
 class Network:
     """A network with weights: `network(images)` gives the logits, `network.end_points(images)` every named tensor.
 
-    architecture: the description; input_shape: of the images, (None, height, width, channels), None where any will do;
-    graph: the TensorFlow graph; variables, trainable_variables: lists of tf.Variable in order of creation, named as
-    tf-slim names them.
+    name: the variable scope; architecture: the description, None for a network of tf_slim.nets; input_shape: of the images,
+    (None, height, width, channels), None where any will do; graph: the TensorFlow graph; variables, trainable_variables:
+    lists of tf.Variable in order of creation, named as tf-slim names them.
     """
 
-    def __init__(self, architecture, function, options):
+    def __init__(self, name, architecture, function, options):
+        self.name = name
         self.architecture = architecture
         self._options = options
         self.graph = function.graph
@@ -65,9 +71,8 @@ class Network:
         "block1/unit_1/bottleneck_v2/conv1", "block1", ..., "predictions". Raises what calling the network raises."""
         if self._all_end_points is None:
             self._all_end_points = self._function.prune(self._input, self._end_point_tensors)
-        scope = self.architecture.name + "/"
         values = self._all_end_points(self._checked(images))
-        return {name.removeprefix(scope): value for name, value in values.items()}
+        return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 
     def _checked(self, images):
         if not tf.is_tensor(images):
@@ -85,15 +90,17 @@ class Network:
         return images
 
     def trace(self):
-        """The layers of this very network: `accounting.trace` with the arguments it was built with."""
-        return trace(self.architecture, **self._options)
+        """The layers of this very network: `accounting.trace` with the arguments it was built with. Raises ValueError for a
+        network of tf_slim.nets."""
+        return trace(self.architecture or self.name, **self._options)
 
     def cost(self):
-        """What this very network costs, in closed form: `accounting.cost` with the arguments it was built with."""
-        return cost(self.architecture, **self._options)
+        """What this very network costs: `accounting.cost` with the arguments it was built with. For a network of
+        tf_slim.nets, which has no closed form, the count of its graph."""
+        return cost(self.architecture, **self._options) if self.architecture else Cost(*graph_cost(self)[:3])
 
     def __repr__(self):
-        return f"<Network {self.architecture.name}: {_shape(self._input)} -> {_shape(self._forward.outputs[0])}>"
+        return f"<Network {self.name}: {_shape(self._input)} -> {_shape(self._forward.outputs[0])}>"
 
 
 def _shape(tensor):
@@ -119,42 +126,83 @@ def _seeded_getter(seed):
     return get
 
 
-def build(architecture, image_size=224, num_classes=1000, seed=0, channels_in=3, global_pool=True, output_stride=None):
+def network_function(architecture, num_classes=None, global_pool=True, output_stride=None):
+    """An Architecture as a tf-slim network for inference: a function images -> (net, end_points), which `build` wraps."""
+    network = resnet_v1.resnet_v1 if architecture.version == 1 else resnet_v2.resnet_v2
+    blocks = callable_blocks(architecture, _UNIT_FNS)
+
+    def function(images):
+        with slim.arg_scope(resnet_arg_scope(is_training=False)):
+            return network(
+                images, blocks, num_classes, global_pool=global_pool, output_stride=output_stride,
+                include_root_block=architecture.root is not None, root=architecture.root, scope=architecture.name,
+                shortcut=architecture.shortcut, stride_in=architecture.stride_in,
+            )  # fmt: skip
+
+    return function
+
+
+def _slim_net(name, num_classes):
+    """What `build` wraps: images -> (net, end_points) of a network of tf_slim.nets, with the logits of rank 4."""
+    module_name, arg_scope, _ = SLIM_NETS[name]
+    module = import_module(f"tf_slim.nets.{module_name}")
+
+    def function(images):
+        with slim.arg_scope(getattr(module, arg_scope)()):
+            return getattr(module, name)(images, num_classes, is_training=False, spatial_squeeze=False, scope=name)
+
+    return function
+
+
+def slim_net_cost(name, image_size=OWN, num_classes=OWN):
+    """What a network of tf_slim.nets costs, counted from its graph without making any weights: Cost."""
+    height, width = height_and_width(SLIM_NETS[name][-1] if image_size == OWN else image_size)
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, [None, height, width, 3])
+        _slim_net(name, 1000 if num_classes == OWN else num_classes)(images)
+    return Cost(*graph_cost(graph)[:3])
+
+
+def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, global_pool=True, output_stride=None,
+          layout=None, shortcut=None):  # fmt: skip
     """Builds a network for inference, with freshly initialized weights: Network.
 
     architecture: a name, an Architecture or a list of Blocks; image_size: one number, (height, width), or None for any;
-    num_classes: None returns features; seed: of the weights (the same seed gives the same weights); channels_in: of the
-    images; global_pool, output_stride: as in `resnet_v2.resnet_v2`.
+    num_classes: None returns features; "own" is what the network was designed for; seed: of the weights (the same seed
+    gives the same weights); channels_in: of the images; global_pool, output_stride: as in `resnet_v2.resnet_v2`;
+    layout, shortcut: as in `accounting.trace`.
+    The names of `architectures.SLIM_NETS` ("vgg_16", ...) build the networks of tf_slim.nets, which take image_size,
+    num_classes, seed and channels_in only.
     Raises ValueError or TypeError naming the argument at fault.
     """
-    architecture = get_architecture(architecture)
+    options = {"global_pool": global_pool, "output_stride": output_stride, "layout": layout, "shortcut": shortcut}
+    from_slim = isinstance(architecture, str) and architecture in SLIM_NETS
+    if from_slim:
+        name, own_size, own_classes = architecture, SLIM_NETS[architecture][-1], 1000
+        unknown = [option for option, value in options.items() if value not in (None, True)]
+        if unknown:
+            raise ValueError(f"{unknown[0]}: {name!r} is tf-slim's and no list of Blocks; got {options[unknown[0]]!r}")
+        options = {}
+    else:
+        architecture = get_architecture(architecture, options.pop("layout"), options.pop("shortcut"))
+        name, own_size, own_classes = architecture.name, architecture.image_size, architecture.num_classes
+    image_size = own_size if isinstance(image_size, str) and image_size == OWN else image_size
+    num_classes = own_classes if isinstance(num_classes, str) and num_classes == OWN else num_classes
     height, width = (None, None) if image_size is None else height_and_width(image_size)
     channels_in = positive_int("channels_in", channels_in)
     if num_classes is not None:
         num_classes = positive_int("num_classes", num_classes)
+    function = (
+        _slim_net(name, num_classes)
+        if from_slim
+        else network_function(architecture, num_classes, global_pool, output_stride)
+    )
 
     def network(images):
         scope = tf.compat.v1.get_variable_scope()
-        with (
-            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)),
-            slim.arg_scope(resnet_arg_scope(is_training=False)),
-        ):
-            return resnet_v2(
-                images,
-                callable_blocks(architecture),
-                num_classes,
-                global_pool=global_pool,
-                output_stride=output_stride,
-                include_root_block=architecture.include_root_block,
-                scope=architecture.name,
-            )
+        with tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)):
+            return function(images)
 
     signature = [tf.TensorSpec([None, height, width, channels_in], tf.float32)]
-    options = {
-        "image_size": image_size,
-        "num_classes": num_classes,
-        "channels_in": channels_in,
-        "global_pool": global_pool,
-        "output_stride": output_stride,
-    }
-    return Network(architecture, tf.compat.v1.wrap_function(network, signature), options)
+    options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in, **options}
+    return Network(name, None if from_slim else architecture, tf.compat.v1.wrap_function(network, signature), options)

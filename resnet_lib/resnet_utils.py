@@ -1,10 +1,22 @@
-"""What every residual network needs: Block, subsample, conv2d_same, stack_blocks_dense, resnet_arg_scope.
+"""What every residual network needs: Block, subsample, conv2d_same, stack_blocks_dense, resnet_arg_scope, and the parts
+that V1 and V2 share.
 
 A drop-in replacement for `tf_slim.nets.resnet_utils`, which can be called the way the source text does as well: tuples
 in `Block.args`, `is_training` in the arg scope. Taken apart piece by piece in notebook 07.
 """
 
-from .architectures import Block, Unit, check_reachable, positive_int
+from contextlib import contextmanager
+
+from .architectures import (
+    SHORTCUTS,
+    Block,
+    check_identity,
+    check_reachable,
+    one_of,
+    positive_int,
+    unit_kind,
+    unit_type,
+)
 from .tf_slim_compat import slim, tf
 
 __all__ = ["Block", "conv2d_same", "resnet_arg_scope", "stack_blocks_dense", "subsample"]
@@ -39,14 +51,41 @@ def conv2d_same(inputs, num_outputs, kernel_size, stride, rate=1, scope=None):
     return slim.conv2d(inputs, num_outputs, kernel_size, stride=stride, rate=rate, padding="VALID", scope=scope)
 
 
+def conv1x1(inputs, num_outputs, stride, **options):
+    """A 1x1 convolution of any stride: it reads every stride-th pixel, so those are taken first.
+
+    [batch, height, width, channels] -> [batch, ceil(height / stride), ceil(width / stride), num_outputs]; options as of
+    slim.conv2d. The same function as with the stride in the convolution, whose gradient for the weights overruns memory in
+    TensorFlow 2.21 on CPUs (even sizes, few channels).
+    """
+    return slim.conv2d(subsample(inputs, stride), num_outputs, [1, 1], stride=1, **options)
+
+
+def unit_shortcut(inputs, depth, stride, shortcut, project):
+    """What is added to the residual: `inputs` as they are if possible, else as He et al. 2015 (section 3.3) name it.
+
+    shortcut: "A" subsamples and pads with zero channels, "B" calls `project()` where the number of channels changes and
+    subsamples elsewhere, "C" always projects, "none" gives 0: a plain network. Raises ValueError for another one, and for
+    an "A" that would have to drop channels.
+    """
+    depth_in = slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
+    if one_of("shortcut", shortcut, SHORTCUTS) == "none":
+        return 0
+    check_identity(shortcut, depth_in, depth, tf.compat.v1.get_variable_scope().name)
+    if shortcut == "C" or (shortcut == "B" and depth != depth_in):
+        return project()
+    inputs = subsample(inputs, stride, "shortcut")
+    return inputs if depth == depth_in else tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, depth - depth_in]])
+
+
 def _unit_arguments(block, i, arg):
     """Keyword arguments of one unit, from tf-slim's dict or from the source text's tuple."""
-    where = f"Block {block.scope!r}, unit {i}"
+    where, fields = f"Block {block.scope!r}, unit {i}", unit_type(block.unit_fn)._fields
     if not isinstance(arg, dict):
-        if not isinstance(arg, tuple | list) or len(arg) != len(Unit._fields):
-            raise ValueError(f"{where}: expected {Unit._fields} or a dict of the unit's arguments, got {arg!r}")
-        arg = dict(zip(Unit._fields, arg, strict=True))
-    for name in arg.keys() & set(Unit._fields):
+        if not isinstance(arg, tuple | list) or len(arg) != len(fields):
+            raise ValueError(f"{where}: expected ({', '.join(fields)}) or a dict of the unit's arguments, got {arg!r}")
+        arg = dict(zip(fields, arg, strict=True))
+    for name in arg.keys() & set(fields):
         positive_int(f"{where}: {name}", arg[name])
     return {"stride": 1, **arg}
 
@@ -71,7 +110,9 @@ def stack_blocks_dense(net, blocks, output_stride=None, outputs_collections=None
             for i, unit in enumerate(units, 1):
                 with tf.compat.v1.variable_scope(f"unit_{i}", values=[net]):
                     if current_stride == output_stride:
-                        net = block.unit_fn(net, rate=rate, **{**unit, "stride": 1})
+                        # What follows the stride within the unit, as in this library's own units, widens by it at once.
+                        dilation = {"dilation": unit["stride"]} if hasattr(block.unit_fn, "kind") else {}
+                        net = block.unit_fn(net, rate=rate, **{**unit, "stride": 1}, **dilation)
                         rate *= unit["stride"]
                     else:
                         net = block.unit_fn(net, rate=1, **unit)
@@ -112,3 +153,77 @@ def resnet_arg_scope(
         slim.arg_scope([slim.max_pool2d], padding="SAME") as scope,
     ):
         return scope
+
+
+def check_images(inputs):
+    """Raises ValueError when `inputs` is not of rank 4 with a known number of channels."""
+    shape = inputs.get_shape()
+    if shape.rank != 4 or shape[3] is None:
+        raise ValueError(f"inputs must be [batch, height, width, channels] with the channels known, got {shape}")
+
+
+@contextmanager
+def network_scope(default_name, unit_fns, inputs, is_training, reuse, scope, **unit_options):
+    """The variable scope of a network; every convolution, unit and block in it is collected. Yields the collection's name.
+
+    is_training: of the batch norms, None takes what the arg scope says. unit_options: arguments of every unit.
+    """
+    with tf.compat.v1.variable_scope(scope, default_name, [inputs], reuse=reuse) as sc:
+        collection = sc.original_name_scope + "_end_points"
+        training = {} if is_training is None else {"is_training": is_training}
+        with (
+            slim.arg_scope([slim.conv2d, *unit_fns, stack_blocks_dense], outputs_collections=collection),
+            slim.arg_scope([slim.batch_norm], **training),
+            slim.arg_scope(unit_fns, **unit_options),
+        ):
+            yield collection
+
+
+def root_block(net, root):
+    """What stands before the first block, for a `Root` or None: its convolution, and its 3x3 max pooling if it has one."""
+    if root is None:
+        return net
+    net = conv2d_same(net, root.depth, root.kernel_size, stride=root.stride, scope="conv1")
+    return slim.max_pool2d(net, [3, 3], stride=root.pool_stride, scope="pool1") if root.pool_stride > 1 else net
+
+
+def classifier(net, num_classes, global_pool, collection):
+    """What stands after the last block: pooling, logits as a 1x1 convolution, softmax. Returns (net, end_points)."""
+    if global_pool:
+        net = tf.reduce_mean(net, [1, 2], name="pool5", keepdims=True)
+    if num_classes is not None:
+        net = slim.conv2d(net, num_classes, [1, 1], activation_fn=None, normalizer_fn=None, scope="logits")
+    end_points = slim.utils.convert_collection_to_dict(collection)
+    if num_classes is not None:
+        end_points["predictions"] = slim.softmax(net, scope="predictions")
+    return net, end_points
+
+
+def callable_blocks(architecture, unit_fns):
+    """The Blocks of an Architecture with unit functions in place of their names. Raises ValueError for an unknown name.
+
+    unit_fns: name -> function, as `resnet_v1.UNIT_FNS` and `resnet_v2.UNIT_FNS`.
+    """
+
+    def unit_fn(block):
+        return unit_fns[unit_kind(block.unit_fn)] if isinstance(block.unit_fn, str) else block.unit_fn
+
+    return [block._replace(unit_fn=unit_fn(block)) for block in architecture.blocks]
+
+
+def named_network(architecture, network, unit_fns):
+    """The function of a named network, called as tf-slim's: `resnet_v2_50(inputs, num_classes, ...)`."""
+
+    def named(inputs, num_classes=None, is_training=None, global_pool=True, output_stride=None, reuse=None,
+              scope=architecture.name):  # fmt: skip
+        return network(inputs, callable_blocks(architecture, unit_fns), num_classes, is_training, global_pool,
+                       output_stride, root=architecture.root, reuse=reuse, scope=scope,
+                       shortcut=architecture.shortcut, stride_in=architecture.stride_in)  # fmt: skip
+
+    named.__name__ = named.__qualname__ = architecture.name
+    named.__doc__ = (
+        f"ResNet V{architecture.version} of {architecture.layers} layers, units {architecture.units}, stride layout "
+        f"{architecture.layout!r}, shortcut {architecture.shortcut!r}: see `resnet_v{architecture.version}`."
+    )
+    named.default_image_size = architecture.image_size
+    return named

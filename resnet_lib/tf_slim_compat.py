@@ -67,6 +67,15 @@ def _register_batch_norm(find_module=importlib.import_module):
     )
 
 
+def _add_to_collections(variable, collections_set, collections_name):
+    """tf-slim's own asks `variable in collection`, which TensorFlow 2 answers by a tensor inside a function: Inception's
+    batch norms end there. This asks for the same object."""
+    collections = collections_set.get(collections_name) if isinstance(collections_set, dict) else collections_set
+    for collection in collections or []:
+        if not any(variable is known for known in tf.compat.v1.get_collection(collection)):
+            tf.compat.v1.add_to_collection(collection, variable)
+
+
 def _load():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors, no C++ INFO lines
     with _without_start_up_noise():
@@ -78,6 +87,7 @@ def _load():
     warnings.filterwarnings("ignore", message="`layer.apply` is deprecated", category=UserWarning)
     import tf_slim as slim
 
+    importlib.import_module("tf_slim.layers.layers")._add_variable_to_collections = _add_to_collections
     return tf, slim
 
 

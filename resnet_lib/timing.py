@@ -151,7 +151,7 @@ def time_forward(
         raise ValueError("network must be built with an image_size to be timed, got one for images of any size")
     if csv_path is not None:
         _check_csv(csv_path)
-    known = {"network": network.architecture.name, "batch_size": batch_size, "image_size": f"{height}x{width}"}
+    known = {"network": network.name, "batch_size": batch_size, "image_size": f"{height}x{width}"}
     try:
         _check_memory(network, batch_size)
         measured = _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progress)
@@ -172,7 +172,7 @@ def _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progres
     first_call_ms = _sample_ms(forward, clock)
     for _ in range(num_steps_burn_in):
         forward()
-    steps = trange(num_batches, desc=network.architecture.name, unit="batch", disable=not progress, leave=False)
+    steps = trange(num_batches, desc=network.name, unit="batch", disable=not progress, leave=False)
     samples = [_sample_ms(forward, clock) for _ in steps]
     macs = network.cost().macs
     record = _statistics(samples, batch_size, macs)

@@ -6,14 +6,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_lib import ARCHITECTURES, Block, cost, trace
-from resnet_lib.data import published
 
-# Trainable parameters and MACs at 224x224 and 1000 classes (tf-slim's layout: the stride in a block's last unit).
+# Trainable parameters and MACs of an image, 224x224 and 1000 classes, CIFAR's 32x32 and 10, in each network's own layout.
 EXACT = {
+    "plain_18": (11_515_688, 1_794_805_760),
+    "plain_34": (21_623_848, 3_644_493_824),
+    "resnet_v1_18": (11_689_512, 1_814_073_344),
+    "resnet_v1_34": (21_797_672, 3_663_761_408),
+    "resnet_v1_50": (25_557_032, 3_482_255_360),
+    "resnet_v1_101": (44_549_160, 7_194_476_544),
+    "resnet_v1_152": (60_192_808, 10_906_697_728),
+    "resnet_v1_200": (64_673_832, 14_400_552_960),
+    "resnet_v2_18": (11_690_600, 1_814_073_344),
+    "resnet_v2_34": (21_800_616, 3_663_761_408),
     "resnet_v2_50": (25_568_360, 3_482_255_360),
     "resnet_v2_101": (44_577_896, 7_194_476_544),
     "resnet_v2_152": (60_236_904, 10_906_697_728),
     "resnet_v2_200": (64_726_120, 14_400_552_960),
+    "wide_resnet_50_2": (68_883_240, 11_398_021_120),
+    "plain_cifar_20": (269_722, 40_551_040),
+    "plain_cifar_32": (464_154, 68_862_592),
+    "plain_cifar_44": (658_586, 97_174_144),
+    "plain_cifar_56": (853_018, 125_485_696),
+    "plain_cifar_110": (1_727_962, 252_887_680),
+    "resnet_v1_cifar_20": (269_722, 40_551_040),
+    "resnet_v1_cifar_32": (464_154, 68_862_592),
+    "resnet_v1_cifar_44": (658_586, 97_174_144),
+    "resnet_v1_cifar_56": (853_018, 125_485_696),
+    "resnet_v1_cifar_110": (1_727_962, 252_887_680),
+    "resnet_v1_cifar_1202": (19_421_274, 2_829_238_912),
+    "resnet_v2_cifar_164": (1_711_786, 244_500_992),
+    "resnet_v2_cifar_1001": (10_377_898, 1_487_849_984),
+}
+LAYOUT_MACS = {  # of 50, 101, 152 and 200 layers, V1 and V2 alike
+    "paper": [3_857_973_248, 7_570_194_432, 11_282_415_616, 14_776_270_848],
+    "v1.5": [4_089_184_256, 7_801_405_440, 11_513_626_624, 15_007_481_856],
+    "slim": [3_482_255_360, 7_194_476_544, 10_906_697_728, 14_400_552_960],
 }
 
 
@@ -21,15 +49,43 @@ def test_exact_integers_of_every_named_network():
     assert {name: cost(name)[:2] for name in ARCHITECTURES} == EXACT
 
 
-@pytest.mark.parametrize(("model", "params", "gmacs"), [
-    pytest.param(row.model, row.params, row.gmacs, id=f"{row.model}-{row.source}")
-    for row in published("params_macs").query("variant == 'TF-SLIM' and input_size == 224").itertuples()
-    if row.model in ARCHITECTURES
-])  # fmt: skip
-def test_published_counts_of_slim_are_ours(model, params, gmacs):
-    """Published by tfprof, whose FLOPs also hold biases, pooling and additions: a little more than 2 x MACs."""
-    assert cost(model).params == int(params)
-    assert 0 < gmacs - cost(model).macs / 1e9 < 0.015
+@pytest.mark.parametrize("version", [1, 2])
+def test_layouts_change_macs_by_the_same_at_every_depth_and_parameters_not_at_all(version):
+    names = [f"resnet_v{version}_{layers}" for layers in (50, 101, 152, 200)]
+    for layout, macs in LAYOUT_MACS.items():
+        assert [cost(name, layout=layout)[:2] for name in names] == [
+            (EXACT[name][0], count) for name, count in zip(names, macs, strict=True)
+        ]
+
+
+def test_cifar_parameters_are_those_of_the_papers():
+    """He et al. 2015, Table 6, and He et al. 2016, Table 4. Its 10.2 M for V2-1001 count neither batch norms nor biases."""
+    millions = {20: "0.27", 32: "0.46", 44: "0.66", 56: "0.85", 110: "1.73", 1202: "19.42"}
+    assert {n: f"{cost(f'resnet_v1_cifar_{n}').params / 1e6:.2f}" for n in millions} == millions
+    assert f"{cost('resnet_v2_cifar_164').params / 1e6:.1f}" == "1.7"
+    weights = sum(
+        la.macs // (la.size_out[0] * la.size_out[1]) for la in trace("resnet_v2_cifar_1001") if la.kind == "conv"
+    )
+    assert weights == 10_178_480
+
+
+def test_shortcuts_by_hand():
+    """ResNet-18: B projects 64 -> 128 -> 256 -> 512 with batch norm, C in each of the 8 units; A and "none" cost nothing."""
+    plain = EXACT["plain_18"][0]
+    strided = 64 * 128 + 128 * 256 + 256 * 512 + 2 * (128 + 256 + 512)
+    square = 2 * 64**2 + 128**2 + 256**2 + 512**2 + 2 * (2 * 64 + 128 + 256 + 512)
+    counts = {shortcut: cost("resnet_v1_18", shortcut=shortcut).params for shortcut in ("none", "A", "B", "C")}
+    assert counts == {"none": plain, "A": plain, "B": plain + strided, "C": plain + strided + square}
+
+
+def test_wide_resnet_is_a_list_of_blocks():
+    own = [
+        Block(
+            f"b{i}", "bottleneck_v1", [(256 * 2**i, 128 * 2**i, 1 + (i > 0))] + [(256 * 2**i, 128 * 2**i, 1)] * (n - 1)
+        )
+        for i, n in enumerate((3, 4, 6, 3))
+    ]
+    assert cost(own) == cost("wide_resnet_50_2")
 
 
 def test_one_unit_by_hand():
@@ -71,6 +127,7 @@ def test_sizes_are_ceilings(height, width):
 
 def test_no_classifier_and_other_classes():
     assert cost("resnet_v2_50").params - cost("resnet_v2_50", num_classes=None).params == 2048 * 1000 + 1000
+    assert cost("resnet_v1_cifar_20") == cost("resnet_v1_cifar_20", 32, 10) != cost("resnet_v1_cifar_20", 224, 1000)
     assert cost("resnet_v2_50", num_classes=10).params == cost("resnet_v2_50", num_classes=None).params + 20490
 
 
@@ -85,6 +142,12 @@ def test_bad_input_is_named():
         cost("resnet_v2_50", output_stride=6)
     with pytest.raises(ValueError, match=r"cannot be reached: .* reach \[1, 2, 4, 8\], not 16"):
         cost("resnet_v2_50", output_stride=64)
+    with pytest.raises(ValueError, match="cannot be reached"):
+        cost("resnet_v1_cifar_20", output_stride=3)
+    with pytest.raises(
+        ValueError, match="b/unit_1/basic_v1: shortcut 'A' pads .* cannot turn 64 channels into 32; use 'B'"
+    ):
+        cost([Block("b", "basic_v1", [(32, 1)])], shortcut="A")
     with pytest.raises(ValueError, match="channels_in must be"):
         cost("resnet_v2_50", channels_in=-3)
     with pytest.raises(ValueError, match="unit_fn must be one of .*bottleneck_v2"):

@@ -2,15 +2,30 @@ import dataclasses
 
 import pytest
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, Unit
-from resnet_lib.architectures import as_unit, get_architecture, height_and_width
+from resnet_lib import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
+from resnet_lib.architectures import CIFAR_ROOT, IMAGENET_ROOT, as_unit, get_architecture, height_and_width
 
 UNITS = {
+    "plain_18": (2, 2, 2, 2),
+    "plain_34": (3, 4, 6, 3),
+    "resnet_v1_18": (2, 2, 2, 2),
+    "resnet_v1_34": (3, 4, 6, 3),
+    "resnet_v1_50": (3, 4, 6, 3),
+    "resnet_v1_101": (3, 4, 23, 3),
+    "resnet_v1_152": (3, 8, 36, 3),
+    "resnet_v1_200": (3, 24, 36, 3),
+    "resnet_v2_18": (2, 2, 2, 2),
+    "resnet_v2_34": (3, 4, 6, 3),
     "resnet_v2_50": (3, 4, 6, 3),
     "resnet_v2_101": (3, 4, 23, 3),
     "resnet_v2_152": (3, 8, 36, 3),
     "resnet_v2_200": (3, 24, 36, 3),
+    "wide_resnet_50_2": (3, 4, 6, 3),
+    **{f"plain_cifar_{6 * n + 2}": (n, n, n) for n in (3, 5, 7, 9, 18)},
+    **{f"resnet_v1_cifar_{6 * n + 2}": (n, n, n) for n in (3, 5, 7, 9, 18, 200)},
+    **{f"resnet_v2_cifar_{9 * n + 2}": (n, n, n) for n in (18, 111)},
 }
+BASIC = [name for name in UNITS if name.endswith(("_18", "_34")) or "v1_cifar" in name or "plain" in name]
 TINY = Block("block1", "bottleneck_v2", [(8, 2, 1)])
 
 
@@ -20,7 +35,85 @@ def test_every_named_network_is_in_the_table():
 
 @pytest.mark.parametrize("name", UNITS)
 def test_a_network_has_the_layers_of_its_name(name):
-    assert ARCHITECTURES[name].layers == int(name.rsplit("_", 1)[1])
+    assert ARCHITECTURES[name].layers == (50 if name == "wide_resnet_50_2" else int(name.rsplit("_", 1)[1]))
+
+
+def test_each_network_has_the_units_layout_and_shortcut_of_its_source():
+    for name, net in ARCHITECTURES.items():
+        basic = name in BASIC
+        assert isinstance(net.blocks[0].args[0], BasicUnit if basic else Unit)
+        assert net.version == (2 if "_v2_" in name else 1)
+        assert net.layout == ("v1.5" if "wide" in name else "paper" if basic or "cifar" in name else "slim")
+        assert net.shortcut == ("none" if "plain" in name else "A" if "v1_cifar" in name else "B")
+        assert (net.root, net.image_size, net.num_classes) == (
+            (CIFAR_ROOT, 32, 10) if "cifar" in name else (IMAGENET_ROOT, 224, 1000)
+        )
+
+
+STRIDES = {
+    "paper": [[1, 1, 1], [2, 1, 1, 1], [2, 1, 1, 1, 1, 1], [2, 1, 1]],
+    "v1.5": [[1, 1, 1], [2, 1, 1, 1], [2, 1, 1, 1, 1, 1], [2, 1, 1]],
+    "slim": [[1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 1, 1, 2], [1, 1, 1]],
+}
+
+
+@pytest.mark.parametrize("name", ["resnet_v1_50", "resnet_v2_50", "resnet_v1_34", "wide_resnet_50_2"])
+def test_layouts_move_the_strides_and_nothing_else(name):
+    net = ARCHITECTURES[name]
+    for layout, strides in STRIDES.items():
+        moved = net.variant(layout=layout)
+        assert [[unit.stride for unit in block.args] for block in moved.blocks] == strides
+        assert moved.stride_in == ("1x1" if layout == "paper" else "3x3")
+        assert moved.layout == ("paper" if layout == "v1.5" and name in BASIC else layout)
+        assert moved.variant(layout=net.layout).blocks == net.blocks
+        assert [[unit.depth for unit in block.args] for block in moved.blocks] == [
+            [unit.depth for unit in block.args] for block in net.blocks
+        ]
+
+
+def test_a_layout_has_a_name_only_where_the_strides_fit_one():
+    inside = [Block("a", "bottleneck_v2", [(8, 2, 1), (8, 2, 2), (8, 2, 1)])]
+    assert get_architecture(inside).layout is None
+    first_strides = [Block("a", "bottleneck_v2", [(8, 2, 2), (8, 2, 1)]), Block("b", "bottleneck_v2", [(8, 2, 1)])]
+    assert get_architecture(first_strides).layout == "v1.5"
+    with pytest.raises(
+        ValueError, match=r"layout: only strides between blocks can be moved.*got the strides \{'a': \(1, 2, 1\)"
+    ):
+        get_architecture(inside, layout="paper")
+    with pytest.raises(ValueError, match="layout: only strides between blocks"):
+        get_architecture(first_strides, layout="slim")  # nothing stands before the first block to take its stride
+    with pytest.raises(ValueError, match=r"layout must be one of \['paper', 'v1.5', 'slim'\], got 'torch'"):
+        get_architecture("resnet_v1_50", layout="torch")
+
+
+def test_cifar_networks_of_any_depth():
+    assert cifar_architecture(20) == ARCHITECTURES["resnet_v1_cifar_20"]
+    assert cifar_architecture(8).units == (1, 1, 1) and cifar_architecture(8, shortcut="none").name == "plain_cifar_8"
+    assert cifar_architecture(29, version=2).layers == 29
+    with pytest.raises(ValueError, match=r"layers must be 6n \+ 2 for version 1 \(8, 14, 20, ...\), got 21"):
+        cifar_architecture(21)
+    with pytest.raises(ValueError, match=r"layers must be 9n \+ 2 for version 2"):
+        cifar_architecture(22, version=2)
+    with pytest.raises(ValueError, match="layers must be 6n"):
+        cifar_architecture(2)
+    with pytest.raises(ValueError, match=r"version must be one of \[1, 2\], got 3"):
+        cifar_architecture(20, version=3)
+
+
+def test_lists_of_blocks_take_the_version_of_their_units():
+    assert get_architecture([TINY]).name == "resnet_v2"
+    assert get_architecture([Block("b", "basic_v1", [(8, 1)])]).name == "resnet_v1"
+    with pytest.raises(ValueError, match="units of V1 and V2 cannot be stacked on each other, got .*basic_v1"):
+        get_architecture([TINY, Block("b", "basic_v1", [(8, 1)])])
+
+
+def test_shortcuts_strides_and_roots_are_checked():
+    with pytest.raises(ValueError, match=r"shortcut must be one of \['A', 'B', 'C', 'none'\], got 'D'"):
+        get_architecture("resnet_v1_18", shortcut="D")
+    with pytest.raises(ValueError, match=r"stride_in must be one of \['1x1', '3x3'\], got '7x7'"):
+        Architecture("net", (TINY,), stride_in="7x7")
+    with pytest.raises(ValueError, match="root: stride must be a positive whole number, got 0"):
+        Architecture("net", (TINY,), root=Root(64, 7, 0, 2))
 
 
 def test_blocks_are_those_of_the_source_text():
@@ -36,12 +129,13 @@ def test_an_architecture_cannot_be_changed_by_accident():
 
 def test_tuple_and_dict_forms_are_one_unit():
     assert as_unit((8, 2, 1)) == as_unit({"depth": 8, "depth_bottleneck": 2}) == Unit(8, 2, 1)
+    assert as_unit((8, 2), BasicUnit) == as_unit({"depth": 8, "stride": 2}, BasicUnit) == BasicUnit(8, 2)
 
 
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(ValueError, match="the nearest is 'resnet_v2_152'"):
         get_architecture("resnet_v2_15")
-    with pytest.raises(KeyError, match="the nearest is 'resnet_v2_50'"):
+    with pytest.raises(KeyError, match="the nearest is 'resnet_v._50'.*'vgg_16'"):
         ARCHITECTURES["resnet50"]
 
 
@@ -61,6 +155,20 @@ def test_unknown_name_suggests_the_nearest():
 def test_malformed_units_are_named(unit, error, message):
     with pytest.raises(error, match=f"Block 'block1', {message}" if message.startswith("unit") else message):
         get_architecture([Block("block1", "bottleneck_v2", [unit])])
+
+
+def test_a_basic_unit_with_three_numbers_is_named():
+    with pytest.raises(ValueError, match=r"Block 'b', unit 2: expected \(depth, stride\), got \(64, 64, 1\)"):
+        get_architecture([Block("b", "basic_v1", [(64, 1), (64, 64, 1)])])
+    with pytest.raises(
+        ValueError, match=r"unit 1: expected the keys \['depth', 'stride'\], got \['depth', 'depth_bottleneck'\]"
+    ):
+        get_architecture([Block("b", "basic_v2", [{"depth": 8, "depth_bottleneck": 2}])])
+
+
+def test_tf_slims_networks_are_no_lists_of_blocks():
+    with pytest.raises(ValueError, match=r"'vgg_16' is tf-slim's and no list of Blocks: build it"):
+        get_architecture("vgg_16")
 
 
 def test_malformed_block_lists_are_named():

@@ -1,11 +1,15 @@
+import re
 import struct
+from collections import Counter
+from itertools import combinations
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from resnet_lib import data, figures
+from resnet_lib import Architecture, Block, data, figures, trace
+from resnet_lib.architectures import SHORTCUTS, UNIT_KINDS
 
 
 @pytest.mark.parametrize("name", ["china", "flower"])
@@ -49,3 +53,105 @@ def test_a_picture_carries_its_alt_text_and_twice_the_pixels():
 def test_a_picture_needs_an_alt_text():
     with pytest.raises(ValueError, match="alt must say"):
         figures.show(plt.figure(), alt=" ")
+
+
+def unit_of(kind, depth, stride):
+    return (depth, 16, stride) if kind.startswith("bottleneck") else (depth, stride)
+
+
+def drawn(kind, depth=64, stride=1, channels_in=64, **options):
+    """(axes, the texts drawn on them from top to bottom, the drawing in words) of a unit at 28x21 positions."""
+    axes, words = figures.draw_unit(kind, unit_of(kind, depth, stride), channels_in, (28, 21), **options)
+    plt.close(axes.figure)
+    texts = [text for text in axes.texts if text.get_text()]  # arrows are texts without words
+    return axes, [text.get_text() for text in sorted(texts, key=lambda text: -text.get_position()[1])], words
+
+
+def traced(kind, depth, stride, shortcut):
+    """The layers of the same unit as a network of its own, as `trace` lists them."""
+    net = Architecture("net", (Block("block", kind, (unit_of(kind, depth, stride),)),), root=None, shortcut=shortcut)
+    layers = trace(net, image_size=(28, 21), num_classes=None, channels_in=64, global_pool=False)
+    return [layer for layer in layers if layer.name != "postnorm"]
+
+
+EVERY_UNIT = [
+    pytest.param(kind, depth, stride, shortcut, id=f"{kind}-{depth}-{stride}-{shortcut}")
+    for kind in UNIT_KINDS
+    for depth, stride in [(64, 1), (64, 2), (128, 1), (128, 3)]
+    for shortcut in SHORTCUTS
+]
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride, shortcut):
+    axes, texts, words = drawn(kind, depth, stride, shortcut=shortcut)
+    layers = traced(kind, depth, stride, shortcut)
+    expected = Counter()
+    for layer in layers[1:]:
+        by = f" /{layer.stride}" if layer.stride > 1 else ""
+        expected[{
+            "conv": f"{layer.kernel}x{layer.kernel} conv {layer.channels_out}{by}", "batch_norm": "BN", "add": "+",
+            "max_pool": f"subsample{by}", "zero_pad": f"zeros to {layer.channels_out}",
+        }[layer.kind]] += 1  # fmt: skip
+    boxes = Counter(text for text in texts if not re.fullmatch(r"\d+x\d+x\d+|ReLU|identity", text))
+    shapes = ["{}x{}x{}".format(*layer.size_out, layer.channels_out) for layer in layers]
+    assert boxes == expected
+    assert set(texts) - set(boxes) - {"ReLU", "identity"} == set(shapes)
+    assert texts[0] == shapes[0] and texts[-1] == shapes[-1]
+    assert words.startswith(f"{shapes[0]} in, ") and f"{shapes[-1]} out" in words
+    assert ("identity" in texts) == ("the identity" in words) == (depth == 64 and stride == 1 and shortcut in "AB")
+
+
+def test_a_drawn_unit_activates_where_its_version_says():
+    """He et al. 2015, Fig. 5 right, and He et al. 2016, Fig. 1(b); a plain unit of V1 keeps its last ReLU."""
+    v1 = ["1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "BN", "sum", "ReLU"]
+    v2 = ["BN", "ReLU", "1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "sum"]
+    plain = ["3x3 conv 64", "BN", "ReLU", "3x3 conv 64", "BN", "ReLU"]
+    ends = "28x21x64 in, {}, 28x21x64 out{}"
+    assert drawn("bottleneck_v1")[2] == ends.format(", ".join(v1), "; on the shortcut the identity")
+    assert drawn("bottleneck_v2")[2] == ends.format(", ".join(v2), "; on the shortcut the identity")
+    assert drawn("basic_v1", shortcut="none")[2] == ends.format(", ".join(plain), "")
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_a_drawn_projection_stands_where_channels_change_or_everywhere(kind, depth, stride, shortcut):
+    axes, texts, _ = drawn(kind, depth, stride, shortcut=shortcut)
+    tinted = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
+    projections = [color for color in tinted if color == matplotlib.colors.to_rgb(figures.COLORS["shortcut"])]
+    assert len(projections) == (shortcut == "C" or (shortcut == "B" and depth != 64))
+    assert len(tinted) - len(projections) == (3 if kind.startswith("bottleneck") else 2)
+    assert ("+" in texts) == (shortcut != "none")
+    # V2 projects what is pre-activated: the projection branches off below the first BN and ReLU, all else above.
+    branches = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1 < len(line.get_ydata())]
+    assert [y < -2 for y in branches] == [bool(projections) and kind.endswith("_v2")] * (shortcut != "none")
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_nothing_overlaps_in_a_drawn_unit(kind, depth, stride, shortcut):
+    axes, _ = figures.draw_unit(kind, unit_of(kind, 2 * depth, stride), 64, (112, 112), shortcut)
+    axes.figure.canvas.draw()
+    extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
+    for box in axes.patches:
+        box = box.get_window_extent()
+        for text in (text for text in extents if text.overlaps(box)):
+            assert box.x0 < text.x0 and text.x1 < box.x1 and box.y0 < text.y0 and text.y1 < box.y1
+    plt.close(axes.figure)
+
+
+def test_a_unit_is_drawn_on_given_axes_and_says_what_it_cannot_draw():
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    figures.draw_unit("bottleneck_v1", (256, 64, 2), 256, 56, stride_in="1x1", ax=axes[0])
+    assert figures.draw_unit("basic_v1", (64, 1), 64, 56, ax=axes[1])[0] is axes[1]
+    plt.close(figure)
+    assert "1x1 conv 64 /2" in [text.get_text() for text in axes[0].texts]
+    bottom, top = axes[0].get_ylim()  # shared: the shorter unit, drawn last, cuts nothing off the longer one
+    assert all(bottom < text.get_position()[1] < top for text in axes[0].texts if text.get_text())
+    for wrong, message in [
+        ({"kind": "basic_v3"}, "unit_fn must be one of"), ({"unit": (64, 64, 1)}, "expected"),
+        ({"shortcut": "D"}, "shortcut must be one of"), ({"stride_in": "5x5"}, "stride_in must be one of"),
+        ({"channels_in": 0}, "channels_in must be"), ({"size": (1, 2, 3)}, "image_size must be"),
+        ({"channels_in": 128, "shortcut": "A"}, "cannot turn 128 channels into 64"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            figures.draw_unit(**{"kind": "basic_v1", "unit": (64, 1), "channels_in": 64, "size": 56, **wrong})

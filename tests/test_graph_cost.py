@@ -4,55 +4,55 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, cost
+from resnet_lib import ARCHITECTURES, Architecture, Block, Root, cost
+from resnet_lib.architectures import SHORTCUTS, UNIT_KINDS, Unit
 from resnet_lib.graph_cost import graph_cost
-from resnet_lib.resnet_v2 import callable_blocks, resnet_arg_scope, resnet_v2
-from resnet_lib.tf_slim_compat import slim, tf
+from resnet_lib.network import network_function
+from resnet_lib.tf_slim_compat import tf
 
 
 def graph_of(architecture, image_size, num_classes, channels_in=3, global_pool=True, output_stride=None):
-    with tf.Graph().as_default() as graph, slim.arg_scope(resnet_arg_scope(is_training=False)):
-        height, width = image_size
-        inputs = tf.compat.v1.placeholder(tf.float32, [None, height, width, channels_in])
-        resnet_v2(
-            inputs, callable_blocks(architecture), num_classes, global_pool=global_pool, output_stride=output_stride,
-            include_root_block=architecture.include_root_block,
-        )  # fmt: skip
+    with tf.Graph().as_default() as graph:
+        inputs = tf.compat.v1.placeholder(tf.float32, [None, *image_size, channels_in])
+        network_function(architecture, num_classes, global_pool, output_stride)(inputs)
     return graph
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_closed_form_is_the_graphs_count_for_every_named_network(name):
-    assert graph_cost(graph_of(ARCHITECTURES[name], (224, 224), 1000))[:3] == cost(name)
+@pytest.mark.parametrize("layout", ["paper", "v1.5", "slim"])
+@pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_50", "resnet_v2_50", "wide_resnet_50_2"])
+def test_closed_form_is_the_graphs_count_for_every_layout(name, layout):
+    net = ARCHITECTURES[name].variant(layout=layout)
+    assert graph_cost(graph_of(net, (224, 224), 1000))[:3] == cost(name, layout=layout)
 
 
 @st.composite
 def networks(draw):
-    def unit(i):
-        return (draw(st.integers(1, 12)), draw(st.integers(1, 6)), draw(st.sampled_from([1, 1, 2, 3])))
-
-    blocks = [
-        Block(f"block{b}", "bottleneck_v2", [unit(i) for i in range(draw(st.integers(1, 3)))])
-        for b in range(draw(st.integers(1, 2)))
-    ]
-    root = draw(st.booleans())
-    reachable, product = [None, 4 if root else 1], 4 if root else 1
-    for block in blocks:
-        for _, _, stride in block.args:
-            product *= stride
-            reachable.append(product)
+    """Any network of the vocabulary: all unit kinds, shortcuts and stride positions, with a root of any size or none."""
+    version, shortcut = draw(st.sampled_from([1, 2])), draw(st.sampled_from(SHORTCUTS))
+    depth, blocks, reachable = 0, [], [1]
+    for b in range(draw(st.integers(1, 2))):
+        kind, units = draw(st.sampled_from([f"basic_v{version}", f"bottleneck_v{version}"])), []
+        for _ in range(draw(st.integers(1, 3))):
+            narrowest = max(depth, 4) if shortcut == "A" else 1  # an identity can only be widened
+            depth, stride = draw(st.integers(narrowest, narrowest + 8)), draw(st.sampled_from([1, 1, 2, 3]))
+            units.append((depth, draw(st.integers(1, 6)), stride) if UNIT_KINDS[kind] is Unit else (depth, stride))
+            reachable.append(reachable[-1] * stride)
+        blocks.append(Block(f"block{b}", kind, units))
+    pool_stride = draw(st.integers(1, 2))
+    root = draw(st.sampled_from([None, Root(4, draw(st.integers(1, 7)), draw(st.integers(1, 2)), pool_stride)]))
+    root_stride = root.stride * root.pool_stride if root else 1
     options = {
         "image_size": (draw(st.integers(1, 70)), draw(st.integers(1, 70))),
         "num_classes": draw(st.sampled_from([None, 1, 7])),
         "channels_in": draw(st.integers(1, 4)),
         "global_pool": draw(st.booleans()),
-        "output_stride": draw(st.sampled_from(reachable)),
+        "output_stride": draw(st.sampled_from([None, *(stride * root_stride for stride in reachable)])),
     }
-    return Architecture("net", tuple(blocks), include_root_block=root), options
+    return Architecture("net", tuple(blocks), root, shortcut, draw(st.sampled_from(["1x1", "3x3"]))), options
 
 
 @given(network=networks())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_closed_form_is_the_graphs_count_for_random_networks(network):
     architecture, options = network
     assert graph_cost(graph_of(architecture, **options))[:3] == cost(architecture, **options)
@@ -94,6 +94,14 @@ def test_keras_resnet50v2_counts_the_same():
     keras = tf.keras.applications.ResNet50V2(weights=None)
     forward = tf.function(lambda x: keras(x, training=False)).get_concrete_function(tf.TensorSpec([None, 224, 224, 3]))
     assert graph_cost(forward)[:3] == cost("resnet_v2_50")
+
+
+def test_keras_resnet50_counts_the_same_but_for_its_biases():
+    """Keras' V1 strides as the paper does, and has a bias before each batch norm: one for each of its channels."""
+    keras = tf.keras.applications.ResNet50(weights=None)
+    forward = tf.function(lambda x: keras(x, training=False)).get_concrete_function(tf.TensorSpec([None, 224, 224, 3]))
+    counted, ours = graph_cost(forward), cost("resnet_v1_50", layout="paper")
+    assert counted[1:3] == ours[1:3] and counted.params - ours.params == 26_560
 
 
 def test_unknown_sizes_are_refused():

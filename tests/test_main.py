@@ -14,9 +14,25 @@ def test_cost(capsys):
     ]
 
 
+def test_cost_in_other_layouts_with_other_shortcuts_and_of_tf_slims_networks(capsys):
+    main(["cost", "resnet_v1_50", "resnet_v1_34", "--layout", "paper", "--shortcut", "A"])
+    main(["cost", "resnet_v1_cifar_20", "alexnet_v2"])
+    assert [line.split(" MACs")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "resnet_v1_50: 22,780,456 parameters, 3,498,311,680",
+        "resnet_v1_34: 21,623,848 parameters, 3,644,493,824",
+        "resnet_v1_cifar_20: 269,722 parameters, 40,551,040",
+        "alexnet_v2: 50,303,912 parameters, 736,555,776",
+    ]
+
+
 def test_table(capsys):
     main(["table"])
-    assert "1x1, 256 / 3x3, 256 / 1x1, 1024 / x 36" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert (
+        "1x1, 256 / 3x3, 256 / 1x1, 1024 / x 36" in out and "3x3, 512 / 3x3, 512 / x 2" in out and "3.858 x 10^9" in out
+    )
+    main(["table", "resnet_v1_50", "--layout", "v1.5"])
+    assert "4.089 x 10^9" in capsys.readouterr().out
     main(["table", "--costs", "resnet_v2_101"])
     assert "44577896" in capsys.readouterr().out
 

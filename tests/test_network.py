@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from resnet_lib import Block, build
+from resnet_lib import ARCHITECTURES, Block, build, cost
 from resnet_lib import network as network_module
+from resnet_lib.architectures import SLIM_NETS
+from resnet_lib.graph_cost import graph_cost
 from resnet_lib.tf_slim_compat import tf
 
 BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
@@ -15,6 +17,55 @@ def network():
 
 def images(*shape):
     return np.random.default_rng(0).uniform(size=shape)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_named_network_runs_and_its_graph_costs_what_the_closed_form_says(name):
+    network = build(name)
+    size, classes = ARCHITECTURES[name].image_size, ARCHITECTURES[name].num_classes
+    if len(name.rsplit("_", 1)[1]) == 4:  # untrained, a thousand layers overflow: each unit doubles what passes
+        for variable in network.variables:
+            variable.assign(variable * (0.1 if "gamma" in variable.name else 1))
+    logits = network(images(1, size, size, 3))
+    assert logits.shape == (1, 1, 1, classes) and np.isfinite(logits).all() and np.std(logits) > 0
+    assert graph_cost(network)[:3] == network.cost() == cost(name)
+
+
+# Trainable parameters and MACs. VGG's are torchvision's to the digit. tf-slim's Inception trains no gamma, and V3 has its
+# auxiliary classifier here; its AlexNet is the one-tower version of 2014.
+SLIM_COUNTS = {
+    "alexnet_v2": (50_303_912, 736_555_776),
+    "vgg_16": (138_357_544, 15_470_264_320),
+    "vgg_19": (143_667_240, 19_632_062_464),
+    "inception_v1": (6_617_624, 1_498_376_192),
+    "inception_v3": (27_143_152, 5_718_899_296),
+}
+
+
+@pytest.mark.parametrize("name", SLIM_NETS)
+def test_networks_of_tf_slim_are_built_counted_and_run(name):
+    size = SLIM_NETS[name][-1]
+    network = build(name)
+    assert network.cost()[:2] == SLIM_COUNTS[name] and network.input_shape == (None, size, size, 3)
+    logits = network(images(1, size, size, 3))
+    assert logits.shape == (1, 1, 1, 1000) and np.isfinite(logits).all() and np.std(logits) > 0
+    assert any(key.startswith(("conv1", "Conv2d_1a")) for key in network.end_points(images(1, size, size, 3)))
+    with pytest.raises(ValueError, match=f"{name!r} is tf-slim's and no list of Blocks"):
+        network.trace()
+
+
+def test_options_of_blocks_do_not_fit_networks_of_tf_slim():
+    with pytest.raises(ValueError, match="layout: 'vgg_16' is tf-slim's and no list of Blocks; got 'paper'"):
+        build("vgg_16", layout="paper")
+    with pytest.raises(ValueError, match="output_stride: 'inception_v3' is tf-slim's"):
+        build("inception_v3", output_stride=16)
+
+
+def test_layout_and_shortcut_reach_the_network():
+    network = build("resnet_v1_18", 64, 5, shortcut="C", layout="slim")
+    assert network.architecture.shortcut == "C" and network.architecture.layout == "slim"
+    assert network.cost() == cost("resnet_v1_18", 64, 5, shortcut="C", layout="slim")
+    assert sum("shortcut/weights" in variable.name for variable in network.variables) == 8
 
 
 def test_a_network_is_called_on_arrays_and_tensors_alike(network):

@@ -21,7 +21,7 @@ def test_every_notebook_is_in_the_map_of_chapters():
 
 
 def test_the_numbers_shown_are_the_librarys():
-    assert str(cost("resnet_v2_50")) in README
+    assert str(cost("resnet_v1_50", layout="paper")) in README
 
 
 def test_the_commands_named_exist():

@@ -1,18 +1,12 @@
 """ResNet V2 against two independent implementations, tf-slim's own and Keras', and against tf-slim's own tests."""
 
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tf_slim.nets.resnet_v2 as theirs
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from slim_networks import assert_equal_outputs, images, randomize, run_ported_tests, variables, wrapped
 
 from resnet_lib import ARCHITECTURES, Architecture, Block, resnet_v2, trace
-from resnet_lib.resnet_utils import resnet_arg_scope
+from resnet_lib.resnet_utils import callable_blocks, resnet_arg_scope
 from resnet_lib.tf_slim_compat import slim, tf
 
 TINY = [
@@ -21,62 +15,19 @@ TINY = [
 ]
 
 
-def wrapped(network, scope_options=None, **options):
-    """A slim network as a callable with variables of its own."""
-
-    def build(images):
-        with slim.arg_scope(resnet_arg_scope(is_training=False, **(scope_options or {}))):
-            return network(images, **options)
-
-    channels = options.pop("channels_in", 3)
-    return tf.compat.v1.wrap_function(build, [tf.TensorSpec([None, None, None, channels])])
-
-
-def variables(function):
-    return {variable.name.split(":")[0]: variable for variable in function.graph.get_collection("variables")}
-
-
-def randomize(by_name, seed=0):
-    """Weights and batch norms that are nowhere 0 or 1, so that every one of them matters."""
-    random = np.random.default_rng(seed)
-    for name in sorted(by_name):
-        shape = by_name[name].shape.as_list()
-        fan_in = max(1, np.prod(shape[:-1]))
-        low_high = (0.5, 1.5) if re.search("variance|gamma", name) else (-0.3, 0.3)
-        value = random.normal(size=shape) / np.sqrt(fan_in) if "weights" in name else random.uniform(*low_high, shape)
-        by_name[name].assign(value.astype(np.float32))
-
-
-def images(*shape, seed=1):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-
-
 def test_tf_slims_own_tests_pass_with_only_the_import_replaced(tmp_path):
-    source = Path(theirs.__file__).with_name("resnet_v2_test.py").read_text()
-    ported = source.replace("from tf_slim.nets import resnet_", "from resnet_lib import resnet_")
-    assert ported.count("from resnet_lib import") == 2 and "tf_slim.nets" not in ported
-    (tmp_path / "test_ported.py").write_text(ported)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_ported.py")]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert "15 passed, 2 skipped" in run.stdout, run.stdout  # tf.test.TestCase skips its own test_session, twice
+    printed = run_ported_tests(theirs, tmp_path)
+    assert "15 passed, 2 skipped" in printed, printed  # tf.test.TestCase skips its own test_session, twice
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet_v2_50", 65), ("resnet_v2_101", 32), ("resnet_v2_200", 33)])
-@pytest.mark.parametrize("output_stride", [None, 8])
+@pytest.mark.parametrize(
+    ("name", "size", "output_stride"),
+    [("resnet_v2_50", 65, None), ("resnet_v2_50", 65, 8), ("resnet_v2_101", 32, None), ("resnet_v2_200", 33, None)],
+)
 def test_same_weights_give_exactly_the_outputs_of_tf_slim(name, size, output_stride):
-    if output_stride and name != "resnet_v2_50":
-        pytest.skip("one depth shows the atrous form")
     options = {"num_classes": 11, "is_training": False, "output_stride": output_stride}
     ours, slims = wrapped(getattr(resnet_v2, name), **options), wrapped(getattr(theirs, name), **options)
-    mine, upstream = variables(ours), variables(slims)
-    assert {n: v.shape for n, v in mine.items()} == {n: v.shape for n, v in upstream.items()}
-    randomize(mine)
-    for variable_name, variable in mine.items():
-        upstream[variable_name].assign(variable)
-    (net, end_points), (their_net, their_end_points) = ours(images(2, size, size, 3)), slims(images(2, size, size, 3))
-    assert list(end_points) == list(their_end_points)
-    assert np.abs(net - their_net).max() == 0 and np.abs(net).max() > 0
-    assert all(np.abs(end_points[n] - their_end_points[n]).max() == 0 for n in end_points)
+    assert_equal_outputs(ours, slims, size)
 
 
 def keras_name(variable_name):
@@ -98,7 +49,7 @@ def test_features_agree_with_keras(layers):
         weights=None, include_top=False, input_shape=(64, 64, 3)
     )
     keras = tf.keras.Model(keras.get_layer("pool1_pool").output, keras.output)
-    blocks = resnet_v2.callable_blocks(ARCHITECTURES[f"resnet_v2_{layers}"])
+    blocks = callable_blocks(ARCHITECTURES[f"resnet_v2_{layers}"], resnet_v2.UNIT_FNS)
     options = {"blocks": blocks, "global_pool": False, "include_root_block": False, "channels_in": 64}
     ours = wrapped(resnet_v2.resnet_v2, {"batch_norm_epsilon": 1.001e-5}, **options)
     randomize(variables(ours))
@@ -127,25 +78,6 @@ def test_end_points_of_a_small_network():
     shapes = {name: tensor.shape.as_list() for name, tensor in end_points.items()}
     assert shapes["net/block1"] == [1, 4, 4, 8] and shapes["net/block2"] == [1, 4, 4, 16]
     assert shapes["net/logits"] == shapes["predictions"] == [1, 1, 1, 5]
-
-
-@given(data=st.data())
-@settings(max_examples=10, deadline=None)
-def test_dense_features_subsampled_are_the_nominal_ones(data):
-    """output_stride: atrous convolution computes the same features, only at more positions."""
-    strides = data.draw(st.lists(st.integers(1, 2), min_size=2, max_size=4))
-    blocks = [Block("b", resnet_v2.bottleneck, [(6, 2, stride) for stride in strides])]
-    nominal = int(np.prod(strides))
-    reached = int(np.prod(strides[: data.draw(st.integers(0, len(strides)))]))
-    size = data.draw(st.integers(5, 20))
-    options = {"blocks": blocks, "include_root_block": False, "global_pool": False}
-    coarse = wrapped(resnet_v2.resnet_v2, **options)
-    dense = wrapped(resnet_v2.resnet_v2, **options, output_stride=reached)
-    randomize(variables(coarse))
-    randomize(variables(dense))
-    x = images(1, size, size, 3)
-    factor = nominal // reached
-    np.testing.assert_allclose(dense(x)[0][:, ::factor, ::factor], coarse(x)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_reuse_shares_variables():

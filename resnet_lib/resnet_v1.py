@@ -1,0 +1,120 @@
+"""ResNet V1: residual networks as first published (He et al. 2015, *Deep Residual Learning for Image Recognition*).
+
+BN and ReLU follow each convolution, and a ReLU follows each sum. A drop-in replacement for `tf_slim.nets.resnet_v1`: same
+variables, same end points, same outputs; and the units of two layers and the 18- and 34-layer networks that tf-slim does
+not have. Notebook 03 draws the units, notebook 04 explains the depths.
+
+    with slim.arg_scope(resnet_arg_scope(is_training=False)):
+        logits, end_points = resnet_v1_34(images, num_classes=1000)
+"""
+
+from .architectures import ARCHITECTURES, IMAGENET_ROOT, blocks_output_stride, one_of, slim_block
+from .resnet_utils import (
+    check_images,
+    classifier,
+    conv1x1,
+    conv2d_same,
+    named_network,
+    network_scope,
+    resnet_arg_scope,
+    root_block,
+    stack_blocks_dense,
+    unit_shortcut,
+)
+from .tf_slim_compat import slim, tf
+
+__all__ = ["basic", "bottleneck", "resnet_arg_scope", "resnet_v1", "resnet_v1_18", "resnet_v1_34", "resnet_v1_50",
+           "resnet_v1_101", "resnet_v1_152", "resnet_v1_200", "resnet_v1_block"]  # fmt: skip
+
+
+@slim.add_arg_scope
+def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collections=None, scope=None, shortcut="B",
+               stride_in="3x3", dilation=1):  # fmt: skip
+    """One residual unit with three convolutions, 1x1 -> 3x3 -> 1x1, each followed by BN, the first two also by ReLU.
+
+    relu(x + F(x)), He et al. 2015, Fig. 5 right. When x has other than `depth` channels, its 1x1 convolution with BN
+    takes its place; else x itself does, subsampled by `stride`. With shortcut "none" it is relu(F(x)), a plain unit.
+    Arguments, shapes and errors as in `resnet_v2.bottleneck`.
+    """
+    stride1, stride2 = (stride, 1) if one_of("stride_in", stride_in, ("1x1", "3x3")) == "1x1" else (1, stride)
+    rate = rate * dilation if stride_in == "1x1" else rate
+    with tf.compat.v1.variable_scope(scope, "bottleneck_v1", [inputs]) as sc:
+        identity = unit_shortcut(
+            inputs,
+            depth,
+            stride,
+            shortcut,
+            lambda: conv1x1(inputs, depth, stride, activation_fn=None, scope="shortcut"),
+        )
+        residual = conv1x1(inputs, depth_bottleneck, stride1, scope="conv1")
+        residual = conv2d_same(residual, depth_bottleneck, 3, stride2, rate=rate, scope="conv2")
+        residual = slim.conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope="conv3")
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(identity + residual))
+
+
+@slim.add_arg_scope
+def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, shortcut="B", stride_in="3x3",
+          dilation=1):  # fmt: skip
+    """One residual unit with two 3x3 convolutions of `depth` channels, each followed by BN; the first strides.
+
+    relu(x + F(x)), He et al. 2015, Fig. 2 and Fig. 5 left. Otherwise as `bottleneck`; stride_in makes no difference.
+    """
+    with tf.compat.v1.variable_scope(scope, "basic_v1", [inputs]) as sc:
+        identity = unit_shortcut(
+            inputs,
+            depth,
+            stride,
+            shortcut,
+            lambda: conv1x1(inputs, depth, stride, activation_fn=None, scope="shortcut"),
+        )
+        residual = conv2d_same(inputs, depth, 3, stride, rate=rate, scope="conv1")
+        residual = slim.conv2d(residual, depth, [3, 3], rate=rate * dilation, activation_fn=None, scope="conv2")
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(identity + residual))
+
+
+bottleneck.kind, basic.kind = "bottleneck_v1", "basic_v1"
+UNIT_FNS = {fn.kind: fn for fn in (bottleneck, basic)}
+
+
+def resnet_v1(
+    inputs,
+    blocks,
+    num_classes=None,
+    is_training=None,
+    global_pool=True,
+    output_stride=None,
+    include_root_block=True,
+    reuse=None,
+    scope=None,
+    root=IMAGENET_ROOT,
+    shortcut="B",
+    stride_in="3x3",
+):
+    """A ResNet V1 of any list of Blocks: (net, end_points). Arguments, results and errors as in `resnet_v2.resnet_v2`.
+
+    Source: He et al. 2015 (arXiv:1512.03385), section 3.3 and Table 1. With shortcut="none" it is their plain network.
+    """
+    check_images(inputs)
+    root = root if include_root_block else None
+    options = {"shortcut": shortcut, "stride_in": stride_in}
+    with network_scope("resnet_v1", [bottleneck, basic], inputs, is_training, reuse, scope, **options) as collection:
+        net = root_block(inputs, root)
+        net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root))
+        return classifier(net, num_classes, global_pool, collection)
+
+
+resnet_v1.default_image_size = 224
+
+
+def resnet_v1_block(scope, base_depth, num_units, stride):
+    """A block of `num_units` bottlenecks of depth 4 * base_depth; the last one has the stride. tf-slim's dict form."""
+    block = slim_block(scope, bottleneck, base_depth, num_units, stride)
+    return block._replace(args=[unit._asdict() for unit in block.args])
+
+
+def _named(layers):
+    return named_network(ARCHITECTURES[f"resnet_v1_{layers}"], resnet_v1, UNIT_FNS)
+
+
+resnet_v1_18, resnet_v1_34 = _named(18), _named(34)
+resnet_v1_50, resnet_v1_101, resnet_v1_152, resnet_v1_200 = _named(50), _named(101), _named(152), _named(200)
