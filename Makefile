@@ -17,7 +17,7 @@ test: unit check-notebooks
 unit: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check resnet_lib tests benchmarks
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests
 
 # Runs a copy of every notebook headless, then holds what it printed against the committed outputs.
 check-notebooks: $(READY)

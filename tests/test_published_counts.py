@@ -72,6 +72,10 @@ RULES = {
         "v1.5",
         lambda s: 2 * s["macs"] + 2 * s["bn"] + s["relu"] + 4 * s["max_pool"] + s["mean"] + 1000,
     ),
+    r"^ptflops pytorch": (  # hooks modules and patches the functions that they call: ReLU and pooling count twice
+        "v1.5",
+        lambda s: s["macs"] + 2 * s["bn"] + 2 * (s["relu"] + 4 * s["max_pool"] + s["mean"]),
+    ),
     r"^thop": ("v1.5", lambda s: s["macs"] + 4 * s["bn"]),
     r"^imgclsmob": (  # two for a multiply-add, less one for each pair of channels; V2 has BN and ReLU in its root
         None,
@@ -100,9 +104,6 @@ DISAGREEING = {
     ("resnet50", "thop"): "README prints 4.14, its code gives 4.134",
     ("resnet152", "thop"): "README prints 11.61, its code gives 11.604",
     ("wide_resnet50_2", "imgclsmob"): "another network: 34,112 parameters fewer",
-    ("resnet18", "ptflops pytorch"): "a rule we could not find",
-    ("resnet50", "ptflops pytorch"): "a rule we could not find",
-    ("wide_resnet50_2", "ptflops pytorch"): "a rule we could not find",
     **{(model, "OMZ"): "a rule we could not find" for model in (
         "resnet18", "resnet34", "resnet50 (caffe paper)", "resnet50 (pytorch/caffe2/tf v1.5)", "resnet101 (caffe)",
         "resnet152 (caffe)")},
@@ -220,4 +221,4 @@ def test_published_parameters_are_reproduced_in_every_printed_digit(row):
 
 def test_every_row_is_held():
     """So many rows name one of our networks; a new one needs a rule or a reason."""
-    assert len(ROWS) == 138 and len(WITH_MACS) == 127 and sum(map(bool, map(reason, WITH_MACS))) == 24
+    assert len(ROWS) == 138 and len(WITH_MACS) == 127 and sum(map(bool, map(reason, WITH_MACS))) == 21
