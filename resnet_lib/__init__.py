@@ -15,7 +15,7 @@ __all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer
 
 _LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network"}
 _MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v1", "resnet_v2", "tables",
-            "tf_slim_compat", "timing")  # fmt: skip
+            "tf_slim_compat", "timing", "training")  # fmt: skip
 
 
 def __getattr__(name):

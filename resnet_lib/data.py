@@ -1,7 +1,9 @@
-"""What stands in `data/`: photographs, and published numbers with their sources."""
+"""What stands in `data/`: photographs, handwritten digits, and published numbers with their sources."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -17,6 +19,31 @@ def path(*parts):
             "clone of the repository: install resnet_lib from there with `pip install -e .`"
         )
     return file
+
+
+class Dataset(NamedTuple):
+    """Images [number, height, width, channels] of float32, labels [number] of int32."""
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
+
+
+def digits(num_train=1500):
+    """1,797 handwritten digits, 8x8 pixels from 0 to 1: Dataset. The first `num_train` are for training, the rest for testing.
+
+    UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), its test part. The order of the file is kept:
+    neighbours are often by one writer, so that most writers of the test images have not been seen in training.
+    Raises ValueError unless both parts get an image.
+    """
+    table = np.loadtxt(path("digits.csv.gz"), delimiter=",", dtype=np.float32)
+    if not 1 <= num_train < len(table):
+        raise ValueError(f"num_train must be from 1 to {len(table) - 1}, got {num_train!r}")
+    images, labels = table[:, :-1].reshape(-1, 8, 8, 1) / 16, table[:, -1].astype(np.int32)
+    return Dataset("digits", images[:num_train], labels[:num_train], images[num_train:], labels[num_train:], 10)
 
 
 def photo(name):

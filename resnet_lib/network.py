@@ -109,11 +109,12 @@ def _shape(tensor):
 
 def _seeded_getter(seed):
     """Makes the first value of every `weights` from the seed and the variable's name, so that a network's weights depend
-    on nothing else that ran before. The distribution is that of the arg scope's initializer (He et al. 2015,
-    arXiv:1502.01852, equation 10): a normal of variance 2 / fan_in, cut off at 2 deviations and widened to make up for it."""
+    on nothing else that ran before; None changes nothing. The distribution is that of the arg scope's initializer (He et
+    al. 2015, arXiv:1502.01852, equation 10): a normal of variance 2 / fan_in, cut off at 2 deviations and widened to make
+    up for it."""
 
     def get(getter, name, *args, **kwargs):
-        if name.endswith("/weights"):
+        if seed is not None and name.endswith("/weights"):
             stream = (seed, zlib.crc32(name.encode()))
 
             def initializer(shape, dtype=tf.float32, partition_info=None):
@@ -126,13 +127,21 @@ def _seeded_getter(seed):
     return get
 
 
-def network_function(architecture, num_classes=None, global_pool=True, output_stride=None):
-    """An Architecture as a tf-slim network for inference: a function images -> (net, end_points), which `build` wraps."""
+def network_function(architecture, num_classes=None, global_pool=True, output_stride=None, seed=None, **scope_options):
+    """An Architecture as a tf-slim network: a function (images, is_training=False) -> (net, end_points).
+
+    seed: of the weights, None leaves them to TensorFlow's; scope_options: of `resnet_arg_scope`. Calls after the first in a
+    graph share its variables.
+    """
     network = resnet_v1.resnet_v1 if architecture.version == 1 else resnet_v2.resnet_v2
     blocks = callable_blocks(architecture, _UNIT_FNS)
 
-    def function(images):
-        with slim.arg_scope(resnet_arg_scope(is_training=False)):
+    def function(images, is_training=False):
+        scope = tf.compat.v1.get_variable_scope()
+        with (
+            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed), reuse=tf.compat.v1.AUTO_REUSE),
+            slim.arg_scope(resnet_arg_scope(is_training=is_training, **scope_options)),
+        ):
             return network(
                 images, blocks, num_classes, global_pool=global_pool, output_stride=output_stride,
                 include_root_block=architecture.root is not None, root=architecture.root, scope=architecture.name,
@@ -142,13 +151,17 @@ def network_function(architecture, num_classes=None, global_pool=True, output_st
     return function
 
 
-def _slim_net(name, num_classes):
-    """What `build` wraps: images -> (net, end_points) of a network of tf_slim.nets, with the logits of rank 4."""
+def _slim_net(name, num_classes, seed=None):
+    """A network of tf_slim.nets as a function images -> (net, end_points), with the logits of rank 4."""
     module_name, arg_scope, _ = SLIM_NETS[name]
     module = import_module(f"tf_slim.nets.{module_name}")
 
     def function(images):
-        with slim.arg_scope(getattr(module, arg_scope)()):
+        scope = tf.compat.v1.get_variable_scope()
+        with (
+            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)),
+            slim.arg_scope(getattr(module, arg_scope)()),
+        ):
             return getattr(module, name)(images, num_classes, is_training=False, spatial_squeeze=False, scope=name)
 
     return function
@@ -186,23 +199,16 @@ def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, 
     else:
         architecture = get_architecture(architecture, options.pop("layout"), options.pop("shortcut"))
         name, own_size, own_classes = architecture.name, architecture.image_size, architecture.num_classes
-    image_size = own_size if isinstance(image_size, str) and image_size == OWN else image_size
-    num_classes = own_classes if isinstance(num_classes, str) and num_classes == OWN else num_classes
+    image_size = own_size if image_size == OWN else image_size
+    num_classes = own_classes if num_classes == OWN else num_classes
     height, width = (None, None) if image_size is None else height_and_width(image_size)
     channels_in = positive_int("channels_in", channels_in)
     if num_classes is not None:
         num_classes = positive_int("num_classes", num_classes)
-    function = (
-        _slim_net(name, num_classes)
-        if from_slim
-        else network_function(architecture, num_classes, global_pool, output_stride)
-    )
-
-    def network(images):
-        scope = tf.compat.v1.get_variable_scope()
-        with tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)):
-            return function(images)
-
+    if from_slim:
+        network = _slim_net(name, num_classes, seed)
+    else:
+        network = network_function(architecture, num_classes, global_pool, output_stride, seed)
     signature = [tf.TensorSpec([None, height, width, channels_in], tf.float32)]
     options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in, **options}
     return Network(name, None if from_slim else architecture, tf.compat.v1.wrap_function(network, signature), options)

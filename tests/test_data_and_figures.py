@@ -155,3 +155,16 @@ def test_a_unit_is_drawn_on_given_axes_and_says_what_it_cannot_draw():
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             figures.draw_unit(**{"kind": "basic_v1", "unit": (64, 1), "channels_in": 64, "size": 56, **wrong})
+
+
+def test_digits_are_those_of_uci():
+    """1,797 images of 64 grey levels from 0 to 16; the counts of the ten digits are those that scikit-learn documents."""
+    digits = data.digits()
+    assert digits.train_images.shape == (1500, 8, 8, 1) and digits.test_images.shape == (297, 8, 8, 1)
+    pixels = np.concatenate([digits.train_images, digits.test_images]) * 16
+    assert pixels.dtype == np.float32 and set(np.unique(pixels)) == set(range(17))
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    assert list(np.bincount(labels)) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert list(labels[:10]) == list(range(10)) and pixels[0, 0, 2] == 5  # the first image is a zero
+    with pytest.raises(ValueError, match="num_train must be from 1 to 1796, got 1797"):
+        data.digits(num_train=1797)

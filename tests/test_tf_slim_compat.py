@@ -56,3 +56,16 @@ def test_only_the_known_start_up_lines_are_held_back(capfd):
     with tf_slim_compat._without_start_up_noise():
         os.write(2, b"I0000 cudart_stub.cc:31] Could not find cuda drivers\nE0000 something really went wrong\n")
     assert capfd.readouterr().err == "E0000 something really went wrong\n"
+
+
+def test_a_variable_stands_once_in_its_collection_also_when_it_is_shared():
+    """Inception's arg scope keeps its moving averages in a collection; inside a function that used to fail."""
+
+    def network(images):
+        for _ in range(2):
+            options = {"scope": "norm", "reuse": tf.compat.v1.AUTO_REUSE, "is_training": False}
+            images = slim.batch_norm(images, variables_collections={"moving_mean": ["means"]}, **options)
+        return images
+
+    graph = tf.compat.v1.wrap_function(network, [tf.TensorSpec([None, 4, 4, 3])]).graph
+    assert [variable.name for variable in graph.get_collection("means")] == ["norm/moving_mean:0"]

@@ -1,5 +1,7 @@
 """Units of every kind, shortcut and stride layout, against second ways of saying what they are."""
 
+import itertools
+import operator
 from dataclasses import replace
 
 import numpy as np
@@ -130,14 +132,18 @@ def small_networks(draw, max_stride=2):
     return Architecture("net", (Block("b", kind, tuple(units)),), root, shortcut, draw(st.sampled_from(["1x1", "3x3"])))
 
 
+def reachable_strides(architecture):
+    """The output strides that a network has after its root, after its first unit, and so on to its own."""
+    root = architecture.root.stride * architecture.root.pool_stride if architecture.root else 1
+    return list(itertools.accumulate((unit.stride for unit in architecture.blocks[0].args), operator.mul, initial=root))
+
+
 @given(architecture=small_networks(), data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_dense_features_subsampled_are_the_nominal_ones(architecture, data):
     """output_stride: atrous convolution computes the same features, only at more positions."""
-    strides = [unit.stride for unit in architecture.blocks[0].args]
-    root = architecture.root.stride if architecture.root else 1
-    nominal = int(np.prod(strides)) * root
-    reached = int(np.prod(strides[: data.draw(st.integers(0, len(strides)))])) * root
+    *_, nominal = reachable_strides(architecture)
+    reached = data.draw(st.sampled_from(reachable_strides(architecture)))
     size = data.draw(st.integers(5, 20))
     coarse = built(architecture, image_size=size, channels_in=4)
     dense = built(architecture, image_size=size, channels_in=4, output_stride=reached)
@@ -171,6 +177,7 @@ def test_receptive_field_stride_and_padding_are_the_footprint_of_a_raised_input(
         architecture = replace(architecture, root=Root(4, 3, 2, 2))
     size = (height, height + data.draw(st.integers(0, 3)))
     options = {"image_size": size, "channels_in": 1, "num_classes": None, "global_pool": False}
+    options["output_stride"] = data.draw(st.sampled_from([None, *reachable_strides(architecture)]))
     last = trace(architecture, **options)[-1]
     for axis, sees in enumerate(footprint(build(architecture, **options), size)):
         assert sees.shape == (size[axis], last.size_out[axis])

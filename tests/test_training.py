@@ -1,0 +1,183 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resnet_lib import Block, Root, cifar_architecture, training
+from resnet_lib.architectures import Architecture
+from resnet_lib.data import digits
+from resnet_lib.tf_slim_compat import tf
+from resnet_lib.training import Epoch, Recipe, train
+
+SMALL = digits(num_train=200)._replace(test_images=digits().test_images[:50], test_labels=digits().test_labels[:50])
+TINY = Architecture(
+    "tiny", (Block("b", "basic_v1", ((8, 1), (16, 2))),), Root(8, 3, 1, 1), image_size=8, num_classes=10
+)
+QUICK = Recipe(epochs=3, batch_size=50)
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    return train(TINY, SMALL, QUICK, seed=3, threads=1)
+
+
+def test_a_run_gives_one_record_an_epoch_and_learns(unbroken):
+    assert [epoch.epoch for epoch in unbroken.epochs] == [1, 2, 3] and unbroken.error is None
+    learned = train(TINY, SMALL, replace(QUICK, epochs=12), seed=3).epochs
+    assert learned[-1].train_error < 0.05 < learned[0].train_error
+    assert learned[-1].train_loss < learned[0].train_loss and learned[-1].test_error < 0.5
+    assert all(epoch.gradient_norm > epoch.first_gradient_norm > 0 for epoch in learned)
+
+
+def test_the_seed_makes_the_run(unbroken):
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1) == unbroken
+    assert train(TINY, SMALL, QUICK, seed=4, threads=1) != unbroken
+
+
+def test_the_learning_rate_is_the_papers():
+    recipe = Recipe(epochs=8, learning_rate=0.1, warm_up=1)
+    rates = [recipe.learning_rate_at(epoch) for epoch in range(8)]
+    np.testing.assert_allclose(rates, [0.01, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_one_step_is_momentum_sgd_on_the_mean_cross_entropy_with_weight_decay():
+    """From the same weights, the step that TensorFlow's gradients of a second graph, written out here, prescribe."""
+    recipe = Recipe(epochs=1, batch_size=200, learning_rate=0.5, weight_decay=0.01)
+    graph = training._Graph(TINY, recipe, SMALL, seed=0, threads=None)
+    names = [variable.name for variable in graph.variables]
+    feed = {graph.images: SMALL.train_images, graph.labels: SMALL.train_labels, graph.learning_rate: 0.5}
+    with graph.session.graph.as_default():
+        logits = graph.session.graph.get_tensor_by_name("tiny/logits/BiasAdd:0")[:, 0, 0]
+        picked = tf.reduce_sum(tf.nn.log_softmax(logits) * tf.one_hot(graph.labels, 10), 1)
+        trained = [v for v in graph.variables if v in tf.compat.v1.trainable_variables()]
+        squares = [tf.reduce_sum(v**2) for v in trained if "weights" in v.name]
+        gradients = tf.gradients(-tf.reduce_mean(picked) + 0.01 / 2 * tf.add_n(squares), trained)
+    expected = dict(zip([v.name for v in trained], graph.session.run(gradients, feed), strict=True))
+    before = dict(zip(names, graph.values(), strict=True))
+    for momentum in (0, 0.9):  # the second step, from where the first one ended, carries nine tenths of the first
+        graph.session.run(graph.step, feed)
+        after = dict(zip(names, graph.values(), strict=True))
+        if not momentum:
+            for name, gradient in expected.items():
+                np.testing.assert_allclose(after[name], before[name] - 0.5 * gradient, rtol=1e-4, atol=1e-5)
+            first = after
+    slots = {name: after[name.replace(":0", "/Momentum:0")] for name in expected}
+    for name, slot in slots.items():
+        np.testing.assert_allclose(after[name], first[name] - 0.5 * slot, rtol=1e-4, atol=1e-5)
+
+
+def test_moving_averages_update_in_training_and_are_used_in_evaluation():
+    """The commonest tf-slim mistake is a training step without the update operations."""
+    recipe = Recipe(epochs=1, batch_size=200, batch_norm_decay=0.75)
+    graph = training._Graph(TINY, recipe, SMALL, seed=0, threads=None)
+    tensors = {v.name.split(":")[0]: v for v in graph.variables}
+    mean, variance = tensors["tiny/conv1/BatchNorm/moving_mean"], tensors["tiny/conv1/BatchNorm/moving_variance"]
+    feed = {graph.images: SMALL.train_images, graph.labels: SMALL.train_labels, graph.learning_rate: 0.0}
+    written = graph.session.run(graph.session.graph.get_tensor_by_name("tiny/conv1/Conv2D:0"), feed)
+    graph.session.run(graph.step, feed)
+    by_hand = 0.25 * written.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(graph.session.run(mean), by_hand, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(graph.session.run(variance), 0.75 + 0.25 * written.var(axis=(0, 1, 2)), rtol=1e-3)
+    loss, _ = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    one_by_one = [graph.evaluate(SMALL.train_images[i : i + 1], SMALL.train_labels[i : i + 1])[0] for i in range(200)]
+    np.testing.assert_allclose(np.mean(one_by_one), loss, rtol=1e-4)  # no image sees the others of its batch
+    graph.load(
+        [
+            value + 10 if v.name.endswith("moving_mean:0") else value
+            for v, value in zip(graph.variables, graph.values(), strict=True)
+        ]
+    )
+    assert graph.evaluate(SMALL.train_images, SMALL.train_labels)[0] != pytest.approx(loss, rel=0.01)
+
+
+def test_evaluation_covers_every_image_once():
+    graph = training._Graph(TINY, QUICK, SMALL, seed=0, threads=None)
+    whole = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    np.testing.assert_allclose(graph.evaluate(SMALL.train_images, SMALL.train_labels, batch_size=33), whole, rtol=1e-5)
+
+
+def test_an_interrupted_run_ends_with_the_numbers_of_an_unbroken_one(tmp_path, monkeypatch, unbroken):
+    path, whole_epoch = tmp_path / "run.npz", training._run_epoch
+
+    def interrupted(graph, data, recipe, epoch, seed):
+        if epoch == 1:
+            whole_epoch(graph, data, recipe, epoch, seed)  # the weights have moved on when the run is stopped
+            raise KeyboardInterrupt
+        return whole_epoch(graph, data, recipe, epoch, seed)
+
+    monkeypatch.setattr(training, "_run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
+    monkeypatch.undo()
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken  # nothing left to do
+
+
+KILLED = """
+from test_training import *
+train(TINY, SMALL, replace(QUICK, epochs=60), seed=3, threads=1, checkpoint={path!r})
+"""
+
+
+def test_a_killed_run_continues_from_its_last_checkpoint(tmp_path):
+    path = tmp_path / "run.npz"
+    command = [sys.executable, "-c", KILLED.format(path=str(path))]
+    process = subprocess.Popen(command, cwd=os.path.dirname(__file__), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    recipe = replace(QUICK, epochs=60)
+    resumed = train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path)
+    assert resumed == train(TINY, SMALL, recipe, seed=3, threads=1) and len(resumed.epochs) == 60
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, unbroken):
+    path = tmp_path / "run.npz"
+    train(TINY, SMALL, QUICK, seed=3, checkpoint=path)
+    before = path.read_bytes()
+    turned = SMALL._replace(test_labels=SMALL.test_labels[::-1])
+    for other in ({"seed": 4}, {"recipe": replace(QUICK, momentum=0.5)}, {"data": turned}):
+        with pytest.raises(ValueError, match=f"checkpoint: {re.escape(str(path))} belongs to another run"):
+            train(**{"architecture": TINY, "data": SMALL, "recipe": QUICK, "seed": 3, "checkpoint": path, **other})
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_at_once(tmp_path):
+    with pytest.raises(OSError, match="no_such_folder"):
+        train(TINY, SMALL, QUICK, checkpoint=tmp_path / "no_such_folder" / "run.npz")
+
+
+def test_a_run_that_diverges_stops_with_a_record():
+    history = train(TINY, SMALL, replace(QUICK, learning_rate=1e30), seed=0)
+    assert re.fullmatch(
+        r"diverged: the loss is (nan|inf) at epoch 1, step \d, with a learning rate of 1e\+30", history.error
+    )
+    assert history.epochs == []
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="batch_size must be at most the 200 training images, got 201"):
+        train(TINY, SMALL, Recipe(batch_size=201))
+    for bad in (
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": -0.1},
+        {"momentum": float("nan")},
+        {"weight_decay": "x"},
+    ):
+        with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
+            Recipe(**bad)
+
+
+def test_deeper_networks_train_too():
+    history = train(cifar_architecture(20), SMALL, Recipe(epochs=1, batch_size=100), threads=2)
+    assert isinstance(history.epochs[0], Epoch) and np.isfinite(history.epochs[0]).all()
