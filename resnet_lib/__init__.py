@@ -14,7 +14,7 @@ __all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer
            "build", "cifar_architecture", "cost", "cost_table", "depth_table", "trace"]  # fmt: skip
 
 _LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network"}
-_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v1", "resnet_v2", "tables",
+_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v1", "resnet_v2", "sweep", "tables",
             "tf_slim_compat", "timing", "training")  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""python -m resnet_lib table | cost NAME | time NAME: the tables and timings without a notebook, for a headless machine."""
+"""python -m resnet_lib table | cost NAME | time NAME | sweep CSV: tables, timings and training runs without a notebook."""
 
 import argparse
 import sys
@@ -42,6 +42,20 @@ def _time(args):
             )), flush=True)  # fmt: skip
 
 
+def _sweep(args):
+    from .sweep import sweep
+    from .training import Recipe
+
+    recipe = Recipe(**{name: getattr(args, name) for name in _RECIPE if getattr(args, name) is not None})
+    table = sweep(args.csv, args.families, args.layers, args.seeds, recipe, args.dataset, args.jobs, progress=True)
+    errors = table.groupby(["family", "layers"])[["train_error", "test_error"]].agg(["mean", "std", "count"])
+    print(errors.to_string(float_format="{:.3f}".format))
+
+
+_RECIPE = {"epochs": int, "batch_size": int, "learning_rate": float, "momentum": float, "weight_decay": float,
+           "warm_up": int, "batch_norm_decay": float}  # fmt: skip
+
+
 def parser():
     top = argparse.ArgumentParser(prog="python -m resnet_lib", description="Residual networks: tables, costs, timings.")
     commands = top.add_subparsers(required=True, metavar="command")
@@ -69,6 +83,16 @@ def parser():
     times.add_argument("--batch-size", type=int, nargs="+", default=[32], help="one or more (default 32)")
     times.add_argument("--num-batches", type=int, default=10, help="batches to time (default 10)")
     times.add_argument("--csv", help="append one row a measurement to this file")
+    sweeps = commands.add_parser("sweep", help="train a grid of family x layers x seed; runs what the file lacks")
+    sweeps.add_argument("csv", help="one row a run is appended to this file")
+    sweeps.add_argument("--families", nargs="+", default=["plain", "highway", "residual"], help="(default: all three)")
+    sweeps.add_argument("--layers", type=int, nargs="+", default=[20, 56], help="6n + 2 each (default: 20 56)")
+    sweeps.add_argument("--seeds", type=int, nargs="+", default=[0])
+    sweeps.add_argument("--dataset", default="digits")
+    sweeps.add_argument("--jobs", type=int, help="processes at a time (default 1)")
+    for name, number in _RECIPE.items():
+        sweeps.add_argument(f"--{name.replace('_', '-')}", type=number)
+    sweeps.set_defaults(run=_sweep)
     return top
 
 
@@ -76,7 +100,7 @@ def main(arguments=None):
     args = parser().parse_args(arguments)
     try:
         args.run(args)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

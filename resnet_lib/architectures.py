@@ -75,8 +75,10 @@ def unit_kind(unit_fn):
 
 
 def unit_type(unit_fn):
-    """The class of a unit's arguments, Unit or BasicUnit. A function that this library does not know takes a Unit's."""
-    return UNIT_KINDS.get(unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None), Unit)
+    """The class of a unit's arguments, Unit or BasicUnit. A function that this library cannot count may name its own, as
+    its attribute `unit_type`; else it takes a Unit's."""
+    kind = unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None)
+    return UNIT_KINDS.get(kind) or getattr(unit_fn, "unit_type", Unit)
 
 
 def one_of(name, value, known):
@@ -211,7 +213,7 @@ class Architecture:
 
 def _version(block):
     kind = block.unit_fn if isinstance(block.unit_fn, str) else getattr(block.unit_fn, "kind", "")
-    return 1 if kind.endswith("_v1") else 2
+    return 1 if kind.endswith("_v1") else getattr(block.unit_fn, "version", 2)
 
 
 def _checked(block):

@@ -5,7 +5,8 @@
     residual  y = H(x) + x                          He et al. 2015 (arXiv:1512.03385), equation 1
 
 with H(x) = activation(x W_H + b_H) and the transform gate T(x) = sigmoid(x W_T + b_T). All three keep the width, so they
-stack to any depth. Notebook 01 derives them.
+stack to any depth. Notebook 01 derives them. `highway_unit` is the convolutional Highway layer, two to a unit, for networks
+of Blocks; notebook 02 trains it beside plain and residual units.
 """
 
 import functools
@@ -13,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .architectures import positive_int
-from .tf_slim_compat import tf
+from .architectures import BasicUnit, positive_int
+from .resnet_utils import conv2d_same
+from .tf_slim_compat import slim, tf
 
 
 class LayerWeights(NamedTuple):
@@ -99,3 +101,29 @@ def gradient_norm(layer, weights, batch_size=64, activation=tf.tanh, seed=0):
     gradient = _input_gradient(layer, activation)(x, upstream, LayerWeights(*(tf.cast(w, tf.float32) for w in weights)))
     # In float64, for the squares of very small and very large float32 numbers leave the range of float32.
     return float(np.linalg.norm(np.float64(gradient)) / np.linalg.norm(np.float64(upstream)))
+
+
+@slim.add_arg_scope
+def highway_unit(inputs, depth, stride, rate=1, gate_bias=-3.0, outputs_collections=None, scope=None):
+    """Two convolutional Highway layers, y = H(x) * T(x) + x * (1 - T(x)), H a 3x3 convolution with BN and ReLU and T the
+    sigmoid of a 3x3 convolution with a bias that begins at `gate_bias`.
+
+    A layer that changes the shape is plain, H(x) alone, the strategy of Srivastava et al. 2015 (arXiv:1507.06228, section
+    2.1). End points "gate1" and "gate2" are T(x), where there is a gate.
+    [batch, height, width, channels] -> [batch, ceil(height / stride), ceil(width / stride), depth].
+    """
+    with tf.compat.v1.variable_scope(scope, "highway", [inputs]) as sc:
+        net = inputs
+        for i, step in enumerate((stride, 1), 1):
+            transformed = conv2d_same(net, depth, 3, step, rate=rate, scope=f"conv{i}")
+            if step == 1 and slim.utils.last_dimension(net.get_shape(), min_rank=4) == depth:
+                bias = tf.constant_initializer(gate_bias)
+                options = {"activation_fn": tf.sigmoid, "normalizer_fn": None, "biases_initializer": bias}
+                gate = slim.conv2d(net, depth, [3, 3], rate=rate, **options, scope=f"gate{i}")
+                net = transformed * gate + net * (1 - gate)
+            else:
+                net = transformed
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
+
+
+highway_unit.unit_type, highway_unit.version = BasicUnit, 1
