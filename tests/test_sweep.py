@@ -3,9 +3,11 @@
 import os
 import random
 import signal
+import threading
 import time
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -187,3 +189,31 @@ def test_a_highway_unit_is_the_formula_and_a_closed_gate_carries_its_input():
         gate = tf.sigmoid(tf.nn.conv2d(y, values[f"gate{i}/weights"], 1, "SAME") - 1.0)
         y = transformed * gate + y * (1 - gate)
     np.testing.assert_allclose(opened(x), y, rtol=1e-4, atol=1e-5)
+
+
+def test_a_dask_cluster_runs_the_sweep_and_survives_the_loss_of_a_worker(tmp_path):
+    from distributed import Client, LocalCluster
+
+    path, killed = tmp_path / "s.csv", []
+
+    def kill_one_midway(pids):
+        while not killed:
+            time.sleep(0.05)
+            if path.exists() and path.read_text().count("\n") > 2:
+                os.kill(pids[0], signal.SIGKILL)
+                killed.append(path.read_text().count("\n") - 1)
+
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+        "silence_logs": "ERROR",
+    }
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        pids = list(client.run(os.getpid).values())
+        threading.Thread(target=kill_one_midway, args=(pids,), daemon=True).start()
+        with joblib.parallel_config(backend="dask"):
+            table = sweep(path, ["plain"], [8], list(range(8)), QUICK)
+    assert killed and killed[0] < 8  # it was lost before the last run had ended
+    assert sorted(table.seed) == list(range(8)) and table.error.isna().all()
