@@ -327,7 +327,8 @@ _BOTTLENECK_UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 2
 
 # Each network as its source has it. 18 and 34 layers: the layout of He et al. 2015 with shortcut B, the parameters that
 # torchvision counts. 50 to 200 layers: tf-slim's layout. wide_resnet_50_2 (Zagoruyko and Komodakis 2016): torchvision's.
-# CIFAR: shortcut A (V1, He et al. 2015) and B (V2, He et al. 2016), both in the papers' layout.
+# CIFAR: shortcut A (V1, He et al. 2015) and B (V2, He et al. 2016), both in the papers' layout. ResNeXt is not here: its
+# 3x3 works in groups of channels, which neither a Unit's three numbers nor tf-slim's conv2d can say.
 ARCHITECTURES = _Architectures(
     (architecture.name, architecture)
     for architecture in (
