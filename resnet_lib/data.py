@@ -1,5 +1,6 @@
 """What stands in `data/`: photographs, handwritten digits, and published numbers with their sources."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,34 @@ def digits(num_train=1500):
         raise ValueError(f"num_train must be from 1 to {len(table) - 1}, got {num_train!r}")
     images, labels = table[:, :-1].reshape(-1, 8, 8, 1) / 16, table[:, -1].astype(np.int32)
     return Dataset("digits", images[:num_train], labels[:num_train], images[num_train:], labels[num_train:], 10)
+
+
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+
+
+def cifar10():
+    """CIFAR-10 (Krizhevsky 2009): Dataset of 50,000 and 10,000 images, 32x32x3, each pixel less the mean training image,
+    from -1 to 1.
+
+    Keras' own loader downloads it once, checks its hash, and keeps it. Raises ConnectionError, saying what to download and
+    where to put it, when that fails.
+    """
+    from .tf_slim_compat import tf
+
+    try:
+        (train_images, train_labels), (test_images, test_labels) = tf.keras.datasets.cifar10.load_data()
+    except Exception as error:  # a plain Exception for no network, ValueError for a wrong hash
+        cached = (
+            Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets/cifar-10-batches-py-target_archive"
+        )
+        raise ConnectionError(
+            f"CIFAR-10 could not be loaded ({error}). Where there is a network, download {CIFAR10_URL} (163 MB) and save it "
+            f"here as {cached}; Keras checks and unpacks it from there"
+        ) from error
+    mean = train_images.mean(axis=0, dtype=np.float64)
+    images = [((part - mean) / 255).astype(np.float32) for part in (train_images, test_images)]
+    labels = [part.reshape(-1).astype(np.int32) for part in (train_labels, test_labels)]
+    return Dataset("cifar10", images[0], labels[0], images[1], labels[1], 10)
 
 
 def photo(name):

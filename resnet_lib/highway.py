@@ -13,6 +13,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import trange
 
 from .architectures import BasicUnit, positive_int
 from .resnet_utils import conv2d_same
@@ -127,3 +128,81 @@ def highway_unit(inputs, depth, stride, rate=1, gate_bias=-3.0, outputs_collecti
 
 
 highway_unit.unit_type, highway_unit.version = BasicUnit, 1
+
+
+class StackEpoch(NamedTuple):
+    """What one epoch of `train_stack` came to; errors are shares of wrong answers, from 0 to 1, after the epoch."""
+
+    epoch: int  # from 1
+    train_loss: float  # mean cross-entropy over the epoch's steps
+    train_error: float
+    test_error: float
+
+
+class TrainedStack(NamedTuple):
+    epochs: list[StackEpoch]
+    first: np.ndarray  # [images, width]: what the stack receives for each training image
+    weights: LayerWeights  # of the trained stack, stacked
+
+
+def train_stack(layer, num_layers, data, width=32, gate_bias=None, epochs=10, learning_rate=0.05, momentum=0.9,
+                batch_size=100, seed=0, progress=False):  # fmt: skip
+    """Trains a fully connected stack of up to a thousand layers by plain SGD with momentum: TrainedStack.
+
+    A dense layer brings the pixels to `width`, the stack follows, and a dense layer gives the classes. data: a
+    `data.Dataset`; gate_bias: where the transform gates begin, None for -ln(num_layers - 1), so that the whole stack
+    transforms its input about once (notebook 01). The layers run in one compiled loop over their stacked weights, so a
+    step of 900 layers is built in seconds. Raises ValueError for a batch larger than the training data.
+    """
+    num_layers, batch_size = positive_int("num_layers", num_layers), positive_int("batch_size", batch_size)
+    inputs, labels = data.train_images.reshape(len(data.train_images), -1), data.train_labels
+    if batch_size > len(inputs):
+        raise ValueError(f"batch_size must be at most the {len(inputs)} training images, got {batch_size}")
+    gate_bias = -np.log(max(num_layers - 1, 1)) if gate_bias is None else gate_bias
+    random = np.random.default_rng(seed)
+    entrance = random.standard_normal((inputs.shape[1], width)) / np.sqrt(inputs.shape[1])
+    begin = [entrance, np.zeros(width), *initialize_stack(num_layers, width, gate_bias, seed)]
+    begin += [np.zeros((width, data.num_classes)), np.zeros(data.num_classes)]
+    parameters = [tf.Variable(value, dtype=tf.float32) for value in begin]
+    velocities = [tf.Variable(tf.zeros_like(parameter)) for parameter in parameters]
+
+    def first(x):
+        return tf.tanh(x @ parameters[0] + parameters[1])
+
+    @tf.function(jit_compile=True)
+    def logits(x):
+        return stack_layers(layer, first(x), LayerWeights(*parameters[2:6])) @ parameters[6] + parameters[7]
+
+    @tf.function(jit_compile=True)
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits(x)))
+        gradients = tape.gradient(loss, parameters, unconnected_gradients="zero")  # a plain layer has no gate
+        for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
+            velocity.assign(momentum * velocity + gradient)
+            parameter.assign_sub(learning_rate * velocity)
+        return loss
+
+    def error(images, truth):
+        return float(np.mean(np.argmax(logits(images.reshape(len(images), -1)), axis=1) != truth))
+
+    records = []
+    for epoch in trange(epochs, desc=f"{num_layers} layers", unit="epoch", disable=not progress):
+        order = np.random.default_rng([seed, epoch]).permutation(len(inputs))
+        batches = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)  # of one shape: compiled once
+        losses = [float(step(inputs[batch], labels[batch])) for batch in batches]
+        errors = error(data.train_images, labels), error(data.test_images, data.test_labels)
+        records.append(StackEpoch(epoch + 1, float(np.mean(losses)), *errors))
+    return TrainedStack(records, first(inputs).numpy(), LayerWeights(*(p.numpy() for p in parameters[2:6])))
+
+
+def gate_openness(first, weights):
+    """How far each transform gate of a Highway stack opens, and for which input: [layers, batch], mean of T(x) over the
+    width. first: [batch, width], what the first layer receives; weights: LayerWeights with a leading axis."""
+
+    def one_layer(state, layer_weights):
+        x, _ = state
+        return highway_layer(x, layer_weights), tf.reduce_mean(transform_gate(x, layer_weights), axis=1)
+
+    first = tf.constant(first)
+    return tf.scan(one_layer, weights, initializer=(first, tf.zeros(len(first))))[1].numpy()

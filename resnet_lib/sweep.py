@@ -39,7 +39,7 @@ FAMILIES = {
     "highway": _highway,
     "residual": cifar_architecture,
 }
-DATASETS = {"digits": data.digits}
+DATASETS = {"digits": data.digits, "cifar10": data.cifar10}
 
 _RESULTS = [*Epoch._fields[2:], "train_errors", "seconds", "error", "versions", "date"]
 KEY = ["family", "layers", "seed", "dataset", *Recipe.__dataclass_fields__]

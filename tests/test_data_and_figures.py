@@ -1,5 +1,9 @@
+import hashlib
+import io
+import pickle
 import re
 import struct
+import tarfile
 from collections import Counter
 from itertools import combinations
 
@@ -168,3 +172,52 @@ def test_digits_are_those_of_uci():
     assert list(labels[:10]) == list(range(10)) and pixels[0, 0, 2] == 5  # the first image is a zero
     with pytest.raises(ValueError, match="num_train must be from 1 to 1796, got 1797"):
         data.digits(num_train=1797)
+
+
+def cifar_archive(folder):
+    """A file as CIFAR-10's, of black images but for one, so that it is small: its path and its hash."""
+    archive = folder / "made.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+            pixels = np.zeros((10000, 3, 32, 32), np.uint8)
+            pixels[7, :, 2, 3] = (10, 20, 30)  # red, green and blue of one pixel
+            batch = pickle.dumps({b"data": pixels.reshape(10000, -1), b"labels": [(i + j) % 10 for j in range(10000)]})
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(batch)
+            tar.addfile(info, io.BytesIO(batch))
+    return archive, hashlib.sha256(archive.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def cifar_from(tmp_path, monkeypatch):
+    """Lets Keras' loader fetch another address, with another hash, into a folder of the test."""
+    from keras.src.datasets import cifar10
+
+    def use(origin, file_hash):
+        given, own = {"origin": origin, "file_hash": file_hash, "cache_dir": str(tmp_path / "cache")}, cifar10.get_file
+        (tmp_path / "cache").mkdir()
+        monkeypatch.setattr(cifar10, "get_file", lambda **options: own(**{**options, **given}))
+
+    return use
+
+
+def test_cifar10_is_loaded_through_keras_from_a_small_archive_made_here(tmp_path, cifar_from):
+    archive, digest = cifar_archive(tmp_path)
+    cifar_from(archive.as_uri(), digest)
+    cifar = data.cifar10()
+    assert cifar.train_images.shape == (50000, 32, 32, 3) and cifar.test_images.shape == (10000, 32, 32, 3)
+    mean = np.array([10, 20, 30]) * 5 / 50000
+    np.testing.assert_allclose(cifar.train_images[10007, 2, 3], (np.array([10, 20, 30]) - mean) / 255, rtol=1e-5)
+    assert cifar.train_images[7, 3, 2].tolist() == [0, 0, 0]
+    assert list(cifar.train_labels[:3]) == [0, 1, 2] and list(cifar.test_labels[:3]) == [5, 6, 7]
+    assert cifar.train_labels.dtype == np.int32 and cifar.num_classes == 10
+
+
+@pytest.mark.parametrize("what", ["no network", "wrong hash"])
+def test_cifar10_that_cannot_be_had_says_what_to_download_and_where_to_put_it(tmp_path, cifar_from, what):
+    (tmp_path / "other").write_bytes(b"something else")
+    cifar_from((tmp_path / ("missing" if what == "no network" else "other")).as_uri(), "0" * 64)
+    with pytest.raises(
+        ConnectionError, match="cifar-10-python.tar.gz .163 MB. and save it here as .*_archive; Keras checks"
+    ):
+        data.cifar10()

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -59,19 +60,32 @@ def test_time_writes_a_row_for_every_batch_size(tmp_path, capsys):
     assert len(path.read_text().splitlines()) == 3
 
 
+def test_sweep_appends_a_row_a_run_and_prints_the_errors(tmp_path, capsys):
+    path = tmp_path / "sweep.csv"
+    grid = ["--families", "plain", "--layers", "8", "--seeds", "0", "1"]
+    main(["sweep", str(path), *grid, "--epochs", "1", "--batch-size", "500", "--learning-rate", "0.2"])
+    printed = capsys.readouterr().out
+    assert "train_error" in printed and "mean" in printed and "plain" in printed
+    rows = path.read_text().splitlines()
+    assert len(rows) == 3 and all(row.startswith(f"plain,8,{i},digits,1,500,0.2,") for i, row in enumerate(rows[1:]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["sweep", "x.csv", "--layers", "21"], "error: layers must be 6n + 2 for version 1 (8, 14, 20, ...), got 21"),
+        (["sweep", "x.csv", "--families", "dense"], "error: family must be one of"),
+        (["sweep", "x.csv", "--epochs", "0"], "error: epochs must be a positive whole number, got 0"),
         (["cost", "resnet_v2_49"], "error: no architecture is called 'resnet_v2_49'; the nearest is 'resnet_v2_"),
         (["cost", "resnet_v2_50", "--image-size", "0"], "error: image_size must be a positive whole number, got 0"),
         (["time", "resnet_v2_50", "--batch-size", "0"], "error: batch_size must be a positive whole number, got 0"),
     ],
 )
 def test_bad_arguments_end_with_one_line(arguments, message):
-    with pytest.raises(SystemExit, match=message.replace("(", r"\(")):
+    with pytest.raises(SystemExit, match=re.escape(message)):
         main(arguments)
 
 
 def test_help_lists_the_commands():
     run = subprocess.run([sys.executable, "-m", "resnet_lib", "--help"], capture_output=True, text=True)
-    assert run.returncode == 0 and all(word in run.stdout for word in ("table", "cost", "time"))
+    assert run.returncode == 0 and all(word in run.stdout for word in ("table", "cost", "time", "sweep"))
