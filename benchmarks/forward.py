@@ -1,16 +1,13 @@
 """python benchmarks/forward.py [--layers 152] [--batch-size 32] [--rounds 7]: the forward pass beside its peers, in one run.
 
-Every engine lives in a process of its own, so that its peak memory is its own; the processes take turns, A B C A B C ...,
-one forward pass each, so that a slow moment of the machine hits all alike. The first round warms up and is not counted.
+Every engine lives in a process of its own, so that its peak memory is its own; the processes take turns (turns.py).
 """
 
 import argparse
-import multiprocessing
-import resource
-import statistics
-import time
+from functools import partial
 
 import numpy as np
+from turns import race
 
 
 def resnet_lib_network(layers):
@@ -41,15 +38,10 @@ def keras_applications(layers):
 ENGINES = {"resnet_lib": resnet_lib_network, "tf_slim.nets": tf_slim_session, "keras.applications": keras_applications}
 
 
-def serve(connection, engine, layers, batch_size):
+def prepare(engine, layers, batch_size):
     forward = ENGINES[engine](layers)
     images = np.random.default_rng(0).uniform(size=(batch_size, 224, 224, 3)).astype(np.float32)
-    connection.send("ready")
-    while connection.recv() == "forward":
-        start = time.perf_counter()
-        np.asarray(forward(images))
-        connection.send(time.perf_counter() - start)
-    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    return lambda: np.asarray(forward(images))
 
 
 def main():
@@ -58,25 +50,9 @@ def main():
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    context, connections, times = multiprocessing.get_context("spawn"), {}, {engine: [] for engine in ENGINES}
-    for engine in ENGINES:
-        connections[engine], theirs = context.Pipe()
-        context.Process(target=serve, args=(theirs, engine, args.layers, args.batch_size), daemon=True).start()
-        connections[engine].recv()
-    for i in range(1 + args.rounds):
-        for engine, connection in connections.items():
-            connection.send("forward")
-            seconds = connection.recv()
-            if i:
-                times[engine].append(seconds)
     print(f"ResNet V2-{args.layers}, batch {args.batch_size}, float32, median of {args.rounds} rounds")
-    for engine, connection in connections.items():
-        connection.send("stop")
-        ratios = [theirs / ours for theirs, ours in zip(times[engine], times["resnet_lib"], strict=True)]
-        print(
-            f"{engine:20s}{statistics.median(times[engine]):7.3f} s ({min(times[engine]):.3f} to {max(times[engine]):.3f})"
-            f"   time / ours {statistics.median(ratios):.2f}   peak memory {connection.recv():.2f} GiB"
-        )
+    engines = {engine: partial(prepare, engine, args.layers, args.batch_size) for engine in ENGINES}
+    race(engines, args.rounds, first="resnet_lib")
 
 
 if __name__ == "__main__":
