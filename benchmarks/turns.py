@@ -36,15 +36,9 @@ def race(engines, rounds, first, unit="s", per_second=None):
     for name, connection in connections.items():
         connection.send("stop")
         ratios = [theirs / ours for theirs, ours in zip(times[name], times[first], strict=True)]
-        shown = [
-            f"{per_second / t if per_second else t:8.3f}" for t in (statistics.median(times[name]), *_ends(times[name]))
-        ]
+        seconds = [statistics.median(times[name]), min(times[name]), max(times[name])]
+        middle, *ends = (per_second / t if per_second else t for t in seconds)
         print(
-            f"{name:20s}{shown[0]} {unit} ({shown[1].strip()} to {shown[2].strip()})   time / ours "
+            f"{name:20s}{middle:8.3f} {unit} ({min(ends):.3f} to {max(ends):.3f})   time / ours "
             f"{statistics.median(ratios):.2f}   peak memory {connection.recv():.2f} GiB"
         )
-
-
-def _ends(seconds, as_rates):
-    ends = min(seconds), max(seconds)
-    return reversed(ends) if as_rates else ends
