@@ -18,6 +18,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 from filelock import FileLock
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from . import data
@@ -127,7 +128,8 @@ def sweep(csv_path, families=tuple(FAMILIES), layers=(20, 56), seeds=(0,), recip
     """Runs what is missing of families x layers x seeds, each with one thread, and appends a row a run: pandas.DataFrame.
 
     csv_path: made if it is not there; rows of other recipes and grids stay. n_jobs: processes at a time, as of
-    `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one. A failed run is a row with its error.
+    `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one. A failed run is a row with its error; when a
+    local process is killed, what it ran is run again, twice at most.
     Raises ValueError for an unknown family or dataset, layers that are not 6n + 2, and a file of another version, and
     OSError when the file cannot be written.
     """
@@ -135,14 +137,20 @@ def sweep(csv_path, families=tuple(FAMILIES), layers=(20, 56), seeds=(0,), recip
     one_of("dataset", dataset, DATASETS)
     for family, number in itertools.product(families, layers):
         FAMILIES[one_of("family", family, FAMILIES)](number)
-    with _locked(path) as (_, rows):
-        done = set(map(_key, rows))
     grid = [(family, number, seed) for number in layers for family in families for seed in seeds]
     known = {"dataset": dataset, **asdict(recipe)}
-    missing = [one for one in grid if _key({**dict(zip(KEY, one, strict=False)), **known}) not in done]
-    rows = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        joblib.delayed(run)(*one, recipe, dataset) for one in missing
-    )
-    for row in tqdm(rows, total=len(missing), unit="run", disable=not progress):
-        _append(path, row)
+    for attempts_left in (2, 1, 0):
+        with _locked(path) as (_, rows):
+            done = set(map(_key, rows))
+        missing = [one for one in grid if _key({**dict(zip(KEY, one, strict=False)), **known}) not in done]
+        finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            joblib.delayed(run)(*one, recipe, dataset) for one in missing
+        )
+        try:
+            for row in tqdm(finished, total=len(missing), unit="run", disable=not progress):
+                _append(path, row)
+            break
+        except TerminatedWorkerError:  # a process was killed, by the system for its memory perhaps; the others go on
+            if not attempts_left:
+                raise
     return results(path)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import joblib
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from resnet_lib import ARCHITECTURES
@@ -189,6 +190,23 @@ def test_a_highway_unit_is_the_formula_and_a_closed_gate_carries_its_input():
         gate = tf.sigmoid(tf.nn.conv2d(y, values[f"gate{i}/weights"], 1, "SAME") - 1.0)
         y = transformed * gate + y * (1 - gate)
     np.testing.assert_allclose(opened(x), y, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_of_a_local_process_is_made_up_for(tmp_path):
+    path, killed = tmp_path / "s.csv", []
+
+    def kill_one_midway():
+        while not killed:
+            time.sleep(0.05)
+            if path.exists() and path.read_text().count("\n") > 1:
+                workers = [p for p in psutil.Process().children(recursive=True) if "loky" in " ".join(p.cmdline())]
+                max(workers, key=lambda p: p.memory_info().rss).kill()  # one that has loaded TensorFlow
+                killed.append(path.read_text().count("\n") - 1)
+
+    threading.Thread(target=kill_one_midway, daemon=True).start()
+    table = sweep(path, ["plain"], [8], list(range(8)), QUICK, n_jobs=2)
+    assert killed and killed[0] < 8
+    assert sorted(table.seed) == list(range(8)) and table.error.isna().all()
 
 
 def test_a_dask_cluster_runs_the_sweep_and_survives_the_loss_of_a_worker(tmp_path):
