@@ -78,6 +78,8 @@ def _add_to_collections(variable, collections_set, collections_name):
 
 def _load():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors, no C++ INFO lines
+    # A session has a pool of as many threads as it asks for, not that of whatever ran first: one thread, one result.
+    os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
     with _without_start_up_noise():
         import tensorflow as tf
 
