@@ -11,16 +11,24 @@ from functools import partial
 from turns import race
 
 
-def resnet_lib_epoch(layers, batch_size):
-    from resnet_lib import cifar_architecture, data, training
+def whole_batches(batch_size):
+    """The training digits that fill whole batches, so that every engine's step is of the same size."""
+    from resnet_lib import data
 
-    digits, recipe = data.digits(), training.Recipe(batch_size=batch_size)
+    digits = data.digits()
+    keep = len(digits.train_images) // batch_size * batch_size
+    return digits._replace(train_images=digits.train_images[:keep], train_labels=digits.train_labels[:keep])
+
+
+def resnet_lib_epoch(layers, batch_size):
+    from resnet_lib import cifar_architecture, training
+
+    digits, recipe = whole_batches(batch_size), training.Recipe(batch_size=batch_size)
     graph = training._Graph(cifar_architecture(layers), recipe, digits, seed=0, threads=None)
     return lambda: training._run_epoch(graph, digits, recipe, epoch=0, seed=0)
 
 
 def keras_epoch(layers, batch_size):
-    from resnet_lib import data
     from resnet_lib.tf_slim_compat import tf
 
     keras, decay = tf.keras, tf.keras.regularizers.L2(0.00005)
@@ -42,19 +50,16 @@ def keras_epoch(layers, batch_size):
         for j in range((layers - 2) // 6):
             net = unit(net, depth, stride=2 if i and not j else 1)
     net = keras.layers.Dense(10, kernel_regularizer=decay)(keras.layers.GlobalAveragePooling2D()(net))
-    model, digits = keras.Model(images, net), data.digits()
+    model, digits = keras.Model(images, net), whole_batches(batch_size)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    keep = len(digits.train_images) // batch_size * batch_size  # one shape of batch, so that nothing is traced twice
-    return lambda: model.fit(digits.train_images[:keep], digits.train_labels[:keep], batch_size, verbose=0)
+    return lambda: model.fit(digits.train_images, digits.train_labels, batch_size, verbose=0)
 
 
 def torch_epoch(layers, batch_size):
     import torch
     from torch import nn
     from torch.nn import functional
-
-    from resnet_lib import data
 
     class Unit(nn.Module):
         def __init__(self, depth_in, depth, stride):
@@ -76,13 +81,13 @@ def torch_epoch(layers, batch_size):
             depth_in = depth
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
     root = [nn.Conv2d(1, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-    model, digits = nn.Sequential(*root, *units, *head).to(memory_format=torch.channels_last), data.digits()
+    model, digits = nn.Sequential(*root, *units, *head).to(memory_format=torch.channels_last), whole_batches(batch_size)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.0001)
     images = torch.from_numpy(digits.train_images.transpose(0, 3, 1, 2)).to(memory_format=torch.channels_last)
     labels = torch.from_numpy(digits.train_labels).long()
 
     def epoch():
-        for batch in torch.randperm(len(images)).split(batch_size)[: len(images) // batch_size]:
+        for batch in torch.randperm(len(images)).split(batch_size):
             optimizer.zero_grad()
             functional.cross_entropy(model(images[batch]), labels[batch]).backward()
             optimizer.step()
