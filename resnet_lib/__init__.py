@@ -11,11 +11,11 @@ from .accounting import Cost, Layer, cost, trace
 from .architectures import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
 
 __all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer", "Network", "Root", "Unit",
-           "build", "cifar_architecture", "cost", "cost_table", "depth_table", "trace"]  # fmt: skip
+           "build", "cifar_architecture", "cost", "cost_table", "depth_table", "explore", "trace"]  # fmt: skip
 
-_LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network"}
-_MODULES = ("data", "figures", "graph_cost", "highway", "network", "resnet_utils", "resnet_v1", "resnet_v2", "sweep", "tables",
-            "tf_slim_compat", "timing", "training")  # fmt: skip
+_LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network", "explore": "exploration"}
+_MODULES = ("data", "exploration", "figures", "graph_cost", "highway", "network", "orderings", "resnet_utils", "resnet_v1",
+            "resnet_v2", "sweep", "tables", "tf_slim_compat", "timing", "training")  # fmt: skip
 
 
 def __getattr__(name):

@@ -19,6 +19,7 @@ from .architectures import (
     height_and_width,
     positive_int,
     unit_kind,
+    unit_ordering,
 )
 
 
@@ -31,7 +32,7 @@ class Layer(NamedTuple):
     """
 
     name: str
-    kind: str  # "input", "conv", "batch_norm", "max_pool", "zero_pad", "add" or "global_pool"
+    kind: str  # "input", "conv", "batch_norm", "max_pool", "zero_pad", "multiply", "add" or "global_pool"
     kernel: int
     stride: int
     rate: int
@@ -123,6 +124,16 @@ def unit_convolutions(unit, stride_in="3x3"):
     return [(1, unit.depth_bottleneck, first), (3, unit.depth_bottleneck, middle), (1, unit.depth, 1)]
 
 
+# What the shortcuts of He et al. 2016, Fig. 2, multiply the identity and the residual by; g is the gate, a 1x1 convolution
+# and a sigmoid.
+FACTORS = {
+    "scaling": ("0.5", "0.5"),
+    "exclusive_gating": ("1 - g", "g"),
+    "shortcut_only_gating": ("1 - g", None),
+    "dropout": ("dropout", None),
+}
+
+
 def _shortcut(x, preact, unit, shortcut, version, scope):
     """The layers of the shortcut, possibly none (the identity). V2 projects what is pre-activated; V1 normalizes after."""
     name = f"{scope}/shortcut"
@@ -133,32 +144,45 @@ def _shortcut(x, preact, unit, shortcut, version, scope):
     layers = [_window(x, name, "max_pool", 1, unit.stride)] if unit.stride > 1 else []
     if unit.depth != x.channels_out:
         layers.append(_pointwise((layers or [x])[-1], name, "zero_pad", channels_out=unit.depth))
+    if shortcut in FACTORS:
+        identity, factor = (layers or [x])[-1], FACTORS[shortcut][0]
+        layers += [_conv(x, f"{scope}/gate", unit.depth, 1, unit.stride, bias=True)] if "g" in factor else []
+        layers.append(_pointwise(identity, f"{name}/{factor}", "multiply"))
     return layers
 
 
 def unit_layers(x, kind, unit, scope, shortcut="B", stride_in="3x3", rate=1, dilation=1):
-    """The layers of one unit that follows the layer x: list of Layer, the last of kind "add" unless the unit is plain.
+    """The layers of one unit that follows the layer x: list of Layer. The sum is of kind "add"; a plain unit has none.
 
-    V1 (He et al. 2015, Fig. 2 and 5): BN after each convolution; V2 (He et al. 2016, Fig. 1b): BN before it.
+    BN stands where the kind's Ordering puts it (`architectures.ORDERINGS`; He et al. 2016, Fig. 4); ReLUs are no layers.
     rate: of the 3x3 that strides, or would stride; dilation: the stride it would have, which widens what follows.
     """
-    version = 2 if kind.endswith("_v2") else 1
-    layers = [_batch_norm(x, f"{scope}/preact")] if version == 2 else []
+    ordering = unit_ordering(kind)
+    version = 2 if ordering.first else 1
+    layers = [_batch_norm(x, f"{scope}/preact")] if "BN" in ordering.first else []
     start = (layers or [x])[-1]
     around = [] if shortcut == "none" else _shortcut(x, start, unit, shortcut, version, scope)
     layers += around
     net, convolutions, rates = start, unit_convolutions(unit, stride_in), [rate]
     for i, (kernel, channels, stride) in enumerate(convolutions, 1):
-        bare = version == 2 and i == len(convolutions)  # the next unit brings its BN, so this one has a bias instead
+        normalized = i < len(convolutions) or "BN" in ordering.last
+        # Where no BN follows, not even behind the sum, a bias does the work of its beta.
+        bias = not normalized and "BN" not in ordering.after
         strided = i == (2 if kind.startswith("bottleneck") and stride_in == "3x3" else 1)
-        net = _conv(net, f"{scope}/conv{i}", channels, kernel, stride, rates[-1] if kernel > 1 else 1, bias=bare)
+        net = _conv(net, f"{scope}/conv{i}", channels, kernel, stride, rates[-1] if kernel > 1 else 1, bias=bias)
         layers.append(net)
         if strided:
             rates.append(rate * dilation)
-        if not bare:
+        if normalized:
             net = _batch_norm(net, f"{scope}/conv{i}/BatchNorm")
             layers.append(net)
-    return layers if shortcut == "none" else [*layers, _add((around or [x])[-1], net, scope)]
+    if shortcut in FACTORS and FACTORS[shortcut][1]:
+        net = _pointwise(net, f"{scope}/residual/{FACTORS[shortcut][1]}", "multiply")
+        layers.append(net)
+    if shortcut != "none":
+        net = _add((around or [x])[-1], net, scope)
+        layers.append(net)
+    return [*layers, _batch_norm(net, f"{scope}/postnorm")] if "BN" in ordering.after else layers
 
 
 def _placed(blocks, output_stride):
@@ -183,8 +207,8 @@ def trace(architecture, image_size=OWN, num_classes=OWN, channels_in=3, global_p
     architecture: a name, an Architecture or a list of Blocks; image_size: one number or (height, width);
     num_classes: None leaves the classifier out. "own" is what the network was designed for: 224 and 1000, for the CIFAR
     networks 32 and 10. global_pool, output_stride: as in `resnet_v2.resnet_v2`. layout: "paper", "v1.5" or "slim",
-    shortcut: "A", "B", "C" or "none"; None takes the network's own. Names are those of the graph below the network's own
-    scope ("block1/unit_1/bottleneck_v2/conv1").
+    shortcut: one of `architectures.SHORTCUTS`; None takes the network's own. Names are those of the graph below the network's
+    own scope ("block1/unit_1/bottleneck_v2/conv1").
     Raises ValueError or TypeError naming the argument at fault.
     """
     net = get_architecture(architecture, layout, shortcut)

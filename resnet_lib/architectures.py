@@ -47,11 +47,34 @@ class Block(namedtuple("Block", "scope unit_fn args")):
     __slots__ = ()
 
 
-UNIT_KINDS = {"basic_v1": BasicUnit, "basic_v2": BasicUnit, "bottleneck_v1": Unit, "bottleneck_v2": Unit}
+class Ordering(NamedTuple):
+    """Where BN and ReLU stand in a unit; between two of its convolutions both stand, whatever the ordering."""
+
+    first: str  # before the first convolution
+    last: str  # behind the last convolution
+    after: str  # behind the sum
+
+
+# He et al. 2016, Fig. 4 (a) to (e).
+ORDERINGS = {
+    "v1": Ordering("", "BN", "ReLU"),
+    "bn_after_addition": Ordering("", "", "BN ReLU"),
+    "relu_before_addition": Ordering("", "BN ReLU", ""),
+    "relu_only_preactivation": Ordering("ReLU", "BN", ""),
+    "v2": Ordering("BN ReLU", "", ""),
+}
+
+# The kinds of units, "basic_v1", "bottleneck_v1", "basic_bn_after_addition", ...: how many layers, and in which ordering.
+UNIT_KINDS = {
+    f"{size}_{ordering}": type for ordering in ORDERINGS for size, type in (("basic", BasicUnit), ("bottleneck", Unit))
+}
 
 # He et al. 2015, section 3.3: A pads the identity with zero channels, B projects (1x1 convolution) only where the number
-# of channels changes, C projects in every unit. "none" leaves the shortcut out: a plain network.
-SHORTCUTS = ("A", "B", "C", "none")
+# of channels changes, C projects in every unit. "none" leaves the shortcut out: a plain network. He et al. 2016, section
+# 3.1 and Fig. 2, do something to the identity in every unit: halve it and the residual ("scaling"), open a gate between
+# the two ("exclusive_gating") or on the identity alone ("shortcut_only_gating"), or drop half of it ("dropout"). Where
+# the shape changes, these start from what A gives.
+SHORTCUTS = ("A", "B", "C", "none", "scaling", "exclusive_gating", "shortcut_only_gating", "dropout")
 
 # Where a downsampling unit stands in its block, and which of its convolutions strides. The paper strides in the first 1x1
 # of a block's first unit; torchvision in that unit's 3x3; tf-slim in the 3x3 of the last unit of the block before.
@@ -81,6 +104,11 @@ def unit_type(unit_fn):
     return UNIT_KINDS.get(kind) or getattr(unit_fn, "unit_type", Unit)
 
 
+def unit_ordering(kind):
+    """The Ordering of a kind of unit, for example of "basic_v1"."""
+    return ORDERINGS[kind.split("_", 1)[1]]
+
+
 def one_of(name, value, known):
     """`value`. Raises ValueError, naming the argument, when it is not one of the `known` ones."""
     if value not in known:
@@ -89,10 +117,11 @@ def one_of(name, value, known):
 
 
 def check_identity(shortcut, depth_in, depth, where):
-    """Raises ValueError for a shortcut A that would have to drop channels: zeros can widen, not narrow."""
-    if shortcut == "A" and depth < depth_in:
+    """Raises ValueError for an identity that would have to drop channels: zeros can widen, not narrow."""
+    if shortcut not in ("B", "C", "none") and depth < depth_in:
         raise ValueError(
-            f"{where}: shortcut 'A' pads channels with zeros and cannot turn {depth_in} channels into {depth}; use 'B' or 'C'"
+            f"{where}: shortcut {shortcut!r} pads channels with zeros and cannot turn {depth_in} channels into {depth}; "
+            "use 'B' or 'C'"
         )
 
 
@@ -135,7 +164,7 @@ class Architecture:
     """A whole network: a root, blocks of units, and a classifier.
 
     name: the variable scope of the network; blocks: tuple of Block, every element of whose `args` is a Unit or BasicUnit;
-    root: a Root, None for none; shortcut: "A", "B", "C" or "none" (a plain network); stride_in: the convolution of a
+    root: a Root, None for none; shortcut: one of SHORTCUTS ("none" makes a plain network); stride_in: the convolution of a
     bottleneck that has the unit's stride, "1x1" (the first) or "3x3"; image_size, num_classes: what it was designed for.
     Raises ValueError when there is no block, when a block has no unit or shares its scope with another, when a unit is
     malformed, when units of V1 and V2 are mixed, and for an unknown shortcut or stride_in.
@@ -170,7 +199,8 @@ class Architecture:
 
     @property
     def version(self):
-        """1: BN and ReLU after each convolution (He et al. 2015); 2: before it, full pre-activation (He et al. 2016)."""
+        """2 where a unit begins with BN or ReLU, as in the full pre-activation of He et al. 2016: the root then has none of its
+        own, and BN and ReLU stand before the classifier. Else 1, as in He et al. 2015."""
         return _version(self.blocks[0])
 
     @property
@@ -212,8 +242,10 @@ class Architecture:
 
 
 def _version(block):
-    kind = block.unit_fn if isinstance(block.unit_fn, str) else getattr(block.unit_fn, "kind", "")
-    return 1 if kind.endswith("_v1") else getattr(block.unit_fn, "version", 2)
+    kind = block.unit_fn if isinstance(block.unit_fn, str) else getattr(block.unit_fn, "kind", None)
+    if kind in UNIT_KINDS:
+        return 2 if unit_ordering(kind).first else 1
+    return getattr(block.unit_fn, "version", 2)
 
 
 def _checked(block):
@@ -259,8 +291,12 @@ def slim_block(scope, unit_fn, base_depth, num_units, stride):
     return Block(scope, unit_fn, tuple(units))
 
 
-def _blocks(kind, num_units, base_depths, layout, width=1):
-    """One block a stage, each at half the resolution of the one before. width: of the bottleneck, in base depths."""
+def staged_blocks(kind, num_units, base_depths, layout, width=1):
+    """One Block a stage, each at half the resolution of the one before: tuple of Block, "block1", "block2", ...
+
+    A unit has the depth base_depth if it is basic, else 4 * base_depth around a bottleneck of width * base_depth.
+    layout: where the strides stand, see LAYOUTS.
+    """
     place, stages = LAYOUTS[layout][0], zip(base_depths, num_units, strict=True)
     blocks = []
     for i, (base_depth, n) in enumerate(stages, 1):
@@ -277,7 +313,7 @@ def _blocks(kind, num_units, base_depths, layout, width=1):
 
 
 def _imagenet(name, kind, num_units, layout, width=1, shortcut="B"):
-    blocks = _blocks(kind, num_units, (64, 128, 256, 512), layout, width)
+    blocks = staged_blocks(kind, num_units, (64, 128, 256, 512), layout, width)
     return Architecture(name, blocks, shortcut=shortcut, stride_in=LAYOUTS[layout][1])
 
 
@@ -299,7 +335,7 @@ def cifar_architecture(layers, version=1, shortcut=None):
     kind = "basic_v1" if version == 1 else "bottleneck_v2"
     return Architecture(
         f"plain_cifar_{layers}" if shortcut == "none" else f"resnet_v{version}_cifar_{layers}",
-        _blocks(kind, (n, n, n), (16, 32, 64), "paper"),
+        staged_blocks(kind, (n, n, n), (16, 32, 64), "paper"),
         root=CIFAR_ROOT, shortcut=shortcut, stride_in="1x1", image_size=32, num_classes=10,
     )  # fmt: skip
 

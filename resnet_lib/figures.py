@@ -6,7 +6,16 @@ import html
 import io
 
 from .accounting import Layer, unit_layers
-from .architectures import SHORTCUTS, UNIT_KINDS, as_unit, height_and_width, one_of, positive_int, unit_kind
+from .architectures import (
+    SHORTCUTS,
+    UNIT_KINDS,
+    as_unit,
+    height_and_width,
+    one_of,
+    positive_int,
+    unit_kind,
+    unit_ordering,
+)
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLORS = {
@@ -71,8 +80,10 @@ def draw_unit(kind, unit, channels_in, size, shortcut="B", stride_in="3x3", ax=N
     _arrow(ax, (0, end), (0, end - 0.6), color)
     text = f"{_shape(x)} in, {_words(layers)}, {_shape(layers[-1])} out"
     if shortcut != "none":
-        # V2 projects what its first BN and ReLU return; every other shortcut begins at x itself.
-        start = -2.5 if layers[0].kind == "batch_norm" and around and around[0].kind == "conv" else -0.4
+        # A projection sees what the BN and ReLU before the first convolution return; any other shortcut begins at x itself.
+        projected = around and around[0].name.endswith("/shortcut") and around[0].kind == "conv"
+        before = len(unit_ordering(unit_kind(kind)).first.split()) if projected else 0
+        start = -before - 0.5 if before else -0.4
         _draw_shortcut(ax, start, -1 - [layer.kind for layer in layers].index("add"), x, around)
         text, left, right = f"{text}; on the shortcut {_words(around) or 'the identity'}", -0.95, 3.05
     ax.update_datalim([(left, 0.5), (right, end - 0.6)])
@@ -88,20 +99,26 @@ def _drawn_layers(kind, unit, channels_in, size, shortcut, stride_in):
     x = Layer("x", "input", 1, 1, 1, height_and_width(size), channels_in, 0, 0, 1, 1, (0, 0))
     shortcut, stride_in = one_of("shortcut", shortcut, SHORTCUTS), one_of("stride_in", stride_in, ("1x1", "3x3"))
     layers = unit_layers(x, kind, as_unit(unit, UNIT_KINDS[kind]), kind, shortcut, stride_in)
-    around = [layer for layer in layers if layer.name.startswith(f"{kind}/shortcut")]
-    path, activated = [layer for layer in layers if layer not in around], []
+    around = [layer for layer in layers if layer.name.startswith((f"{kind}/shortcut", f"{kind}/gate"))]
+    path, ordering = [layer for layer in layers if layer not in around], unit_ordering(kind)
+    last_norm = [layer for layer in path if layer.kind == "batch_norm"][-1] if "ReLU" in ordering.last else None
+    activated = [x._replace(kind="relu")] if ordering.first == "ReLU" else []
     for layer, following in zip(path, [*path[1:], None], strict=True):
         activated.append(layer)
-        # A ReLU stands between a BN and the convolution behind it, and in V1 at the end.
-        if kind.endswith("_v1") if following is None else (layer.kind, following.kind) == ("batch_norm", "conv"):
+        if layer is last_norm or (following and (layer.kind, following.kind) == ("batch_norm", "conv")):
             activated.append(layer._replace(kind="relu"))
+    activated += [path[-1]._replace(kind="relu")] if "ReLU" in ordering.after else []
     return x, activated, around
 
 
 def _label(layer):
     stride = f" /{layer.stride}" if layer.stride > 1 else ""
     convolution = f"{layer.kernel}x{layer.kernel} conv {layer.channels_out}{stride}"
+    if layer.kind == "multiply":
+        factor = layer.name.rsplit("/", 1)[1]
+        return factor if factor == "dropout" else f"times {factor}"
     names = {"batch_norm": "BN", "relu": "ReLU", "add": "+", "max_pool": f"subsample{stride}"}
+    convolution = f"g: {convolution}" if layer.name.endswith("/gate") else convolution
     return {"conv": convolution, "zero_pad": f"zeros to {layer.channels_out}", **names}[layer.kind]
 
 

@@ -4,20 +4,22 @@ Built once with `tf.compat.v1.wrap_function`, a tf-slim network works in eager m
 twice as fast as in a Session. Every Network has a graph of its own, so building twice in one process never clashes.
 """
 
+import re
 import zlib
+from dataclasses import replace
 from importlib import import_module
 from math import prod
 
 import numpy as np
 
-from . import resnet_v1, resnet_v2
+from . import orderings, resnet_v1, resnet_v2
 from .accounting import Cost, cost, trace
-from .architectures import OWN, SLIM_NETS, get_architecture, height_and_width, positive_int
+from .architectures import OWN, SLIM_NETS, get_architecture, height_and_width, one_of, positive_int
 from .graph_cost import graph_cost
 from .resnet_utils import callable_blocks, resnet_arg_scope
 from .tf_slim_compat import slim, tf
 
-_UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS}
+_UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS, **orderings.UNIT_FNS}
 
 # On a CPU, images of a larger batch go through in slices of at most this many bytes: 8 images of 224x224x3. The caches then
 # hold more of what one layer writes and the next one reads, and memory holds less. Measured by benchmarks/forward.py.
@@ -40,6 +42,7 @@ class Network:
         keys = tf.compat.v1.GraphKeys
         self.variables = self.graph.get_collection(keys.GLOBAL_VARIABLES)
         self.trainable_variables = self.graph.get_collection(keys.TRAINABLE_VARIABLES)
+        self._by_name = {_plain_name(variable): variable for variable in self.variables}
         self._function = function  # owns the variables
         self._input = function.inputs[0]
         net, self._end_point_tensors = function.structured_outputs
@@ -89,6 +92,75 @@ class Network:
                 raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
         return images
 
+    def save(self, path):
+        """Writes every variable to a file of NumPy's .npz format, under its name without the ":0"."""
+        with open(path, "wb") as file:
+            np.savez(file, **{_plain_name(variable): variable.numpy() for variable in self.variables})
+
+    def load(self, path):
+        """Takes the value of every variable from a file that `save` or, as a checkpoint, `training.train` has written.
+
+        Raises ValueError when a variable is not there or has another shape, before any is changed.
+        """
+        with np.load(path) as saved:
+            values = [saved[name] if name in saved.files else None for name in map(_plain_name, self.variables)]
+        for variable, value in zip(self.variables, values, strict=True):
+            if value is None or value.shape != tuple(variable.shape):
+                found = "nothing of that name" if value is None else f"the shape {value.shape}"
+                raise ValueError(
+                    f"path: {_plain_name(variable)} has the shape {tuple(variable.shape)}, {path} has {found}"
+                )
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
+    def rewired(self, order):
+        """The network with units left out, repeated or in another order: a Network on the same variables.
+
+        order: scope of a block -> the numbers of its units in the order of the new network; {"block1": [1, 2, 4]} leaves out
+        the third. Other blocks stay. Raises ValueError for a block or a number that is not there, for an empty list, and
+        where a unit does not fit what the new network hands it.
+        """
+        if self.architecture is None:
+            raise ValueError(f"{self.name!r} is tf-slim's and no list of Blocks, so it has no units to rewire")
+        scopes = {block.scope: block for block in self.architecture.blocks}
+        for scope, numbers in order.items():
+            units = scopes[one_of("order: block", scope, list(scopes))].args
+            if not numbers or not set(numbers) <= {*range(1, len(units) + 1)}:
+                raise ValueError(
+                    f"order: {scope!r} has the units 1 to {len(units)} and needs one at least, got {numbers!r}"
+                )
+        blocks = tuple(
+            block._replace(args=tuple(block.args[i - 1] for i in order[scope])) if scope in order else block
+            for scope, block in scopes.items()
+        )
+        architecture, handed_out = replace(self.architecture, blocks=blocks), {}
+        function = network_function(architecture, **{name: self._options[name] for name in _FUNCTION_OPTIONS})
+        function = _wrapped(function, self._input.shape, self._shared_getter(order, handed_out))
+        network = Network(self.name, architecture, function, self._options)
+        network._by_name = handed_out  # a variable keeps the name of the unit that it was made for
+        return network
+
+    def _shared_getter(self, order, handed_out):
+        """A custom getter that gives unit i + 1 of a new network the variables of this network's unit order[block][i], and
+        notes in `handed_out` which variable went by which name."""
+        keys, trainable = tf.compat.v1.GraphKeys, [id(variable) for variable in self.trainable_variables]
+
+        def get(_getter, name, *args, shape=None, **kwargs):
+            place = re.match(rf"{self.name}/([^/]+)/unit_(\d+)/", name)
+            block, number = place.groups() if place else ("", "")
+            old = order[block][int(number) - 1] if block in order else number
+            ours = name.replace(f"/unit_{number}/", f"/unit_{old}/", 1)
+            variable = handed_out[name] = self._by_name.get(ours)
+            if variable is None or list(variable.shape) != list(shape):
+                there = f"has the shape {tuple(variable.shape)}" if variable is not None else "is not there"
+                raise ValueError(f"order: {order} does not fit: {ours} would need the shape {tuple(shape)} and {there}")
+            for key in [keys.GLOBAL_VARIABLES, *([keys.TRAINABLE_VARIABLES] if id(variable) in trainable else [])]:
+                if not any(variable is known for known in tf.compat.v1.get_collection(key)):
+                    tf.compat.v1.add_to_collection(key, variable)
+            return variable
+
+        return get
+
     def trace(self):
         """The layers of this very network: `accounting.trace` with the arguments it was built with. Raises ValueError for a
         network of tf_slim.nets."""
@@ -101,6 +173,23 @@ class Network:
 
     def __repr__(self):
         return f"<Network {self.name}: {_shape(self._input)} -> {_shape(self._forward.outputs[0])}>"
+
+
+_FUNCTION_OPTIONS = ("num_classes", "global_pool", "output_stride")
+
+
+def _plain_name(variable):
+    return variable.name.split(":")[0]
+
+
+def _wrapped(function, input_shape, getter=None):
+    """A slim network as a callable of its own graph; getter: a custom getter of its variables."""
+
+    def network(images):
+        with tf.compat.v1.variable_scope(tf.compat.v1.get_variable_scope(), custom_getter=getter):
+            return function(images)
+
+    return tf.compat.v1.wrap_function(network, [tf.TensorSpec(input_shape, tf.float32)])
 
 
 def _shape(tensor):
@@ -209,6 +298,6 @@ def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, 
         network = _slim_net(name, num_classes, seed)
     else:
         network = network_function(architecture, num_classes, global_pool, output_stride, seed)
-    signature = [tf.TensorSpec([None, height, width, channels_in], tf.float32)]
+    function = _wrapped(network, [None, height, width, channels_in])
     options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in, **options}
-    return Network(name, None if from_slim else architecture, tf.compat.v1.wrap_function(network, signature), options)
+    return Network(name, None if from_slim else architecture, function, options)

@@ -21,6 +21,8 @@ from .tf_slim_compat import slim, tf
 
 __all__ = ["Block", "conv2d_same", "resnet_arg_scope", "stack_blocks_dense", "subsample"]
 
+GATE_BIAS = -6.0  # of the gated shortcuts at first: the best of those that He et al. 2016, Table 1, tried
+
 
 def subsample(inputs, factor, scope=None):
     """Every `factor`-th pixel of `inputs`, from the first: a 1x1 max pooling of that stride; `inputs` if factor is 1.
@@ -61,21 +63,37 @@ def conv1x1(inputs, num_outputs, stride, **options):
     return slim.conv2d(subsample(inputs, stride), num_outputs, [1, 1], stride=1, **options)
 
 
-def unit_shortcut(inputs, depth, stride, shortcut, project):
-    """What is added to the residual: `inputs` as they are if possible, else as He et al. 2015 (section 3.3) name it.
+def unit_sum(inputs, depth, stride, shortcut, project):
+    """Makes the shortcut of a unit; returns the function that adds it to the residual: residual -> sum.
 
-    shortcut: "A" subsamples and pads with zero channels, "B" calls `project()` where the number of channels changes and
-    subsamples elsewhere, "C" always projects, "none" gives 0: a plain network. Raises ValueError for another one, and for
-    an "A" that would have to drop channels.
+    shortcut: what is added is `inputs` as they are if possible, else as He et al. 2015 (section 3.3) name it: "A" subsamples
+    and pads with zero channels, "B" calls `project()` where the number of channels changes and subsamples elsewhere, "C"
+    always projects; "none" adds 0: a plain network. The others, of He et al. 2016 (section 3.1), change what A gives:
+    0.5 x + 0.5 F ("scaling"); (1 - g) x + g F ("exclusive_gating") and (1 - g) x + F ("shortcut_only_gating") with the gate
+    g = sigmoid(W x + b), W a 1x1 convolution, b beginning at -6; "dropout" adds a random half of x in training, and 0.5 x
+    otherwise. Raises ValueError for another one, and for an identity that would have to drop channels.
     """
     depth_in = slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
     if one_of("shortcut", shortcut, SHORTCUTS) == "none":
-        return 0
+        return lambda residual: 0 + residual
     check_identity(shortcut, depth_in, depth, tf.compat.v1.get_variable_scope().name)
     if shortcut == "C" or (shortcut == "B" and depth != depth_in):
-        return project()
-    inputs = subsample(inputs, stride, "shortcut")
-    return inputs if depth == depth_in else tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, depth - depth_in]])
+        identity = project()
+    else:
+        identity = subsample(inputs, stride, "shortcut")
+        if depth != depth_in:
+            identity = tf.pad(identity, [[0, 0], [0, 0], [0, 0], [0, depth - depth_in]])
+    if shortcut == "scaling":
+        return lambda residual: 0.5 * identity + 0.5 * residual
+    if shortcut == "dropout":
+        identity = 0.5 * slim.dropout(identity, 0.5, scope="shortcut")
+    if shortcut in ("exclusive_gating", "shortcut_only_gating"):
+        closed = {"normalizer_fn": None, "biases_initializer": tf.constant_initializer(GATE_BIAS)}
+        gate = conv1x1(inputs, depth, stride, activation_fn=tf.sigmoid, **closed, scope="gate")
+        identity = (1 - gate) * identity
+        if shortcut == "exclusive_gating":
+            return lambda residual: identity + gate * residual
+    return lambda residual: identity + residual
 
 
 def _unit_arguments(block, i, arg):
@@ -150,6 +168,7 @@ def resnet_arg_scope(
         ),
         # is_training stands here alone, not in normalizer_params: there, it would win over the network's own is_training.
         slim.arg_scope([slim.batch_norm], is_training=is_training, **batch_norm),
+        slim.arg_scope([slim.dropout], is_training=is_training),
         slim.arg_scope([slim.max_pool2d], padding="SAME") as scope,
     ):
         return scope
@@ -163,17 +182,20 @@ def check_images(inputs):
 
 
 @contextmanager
-def network_scope(default_name, unit_fns, inputs, is_training, reuse, scope, **unit_options):
+def network_scope(default_name, blocks, inputs, is_training, reuse, scope, **unit_options):
     """The variable scope of a network; every convolution, unit and block in it is collected. Yields the collection's name.
 
-    is_training: of the batch norms, None takes what the arg scope says. unit_options: arguments of every unit.
+    is_training: of the batch norms and of dropout, None takes what the arg scope says. unit_options: arguments of every unit
+    of this library's kinds.
     """
+    own = [fn for fn in {block.unit_fn for block in blocks} if hasattr(fn, "kind") or hasattr(fn, "unit_type")]
+    unit_fns = [fn for fn in own if hasattr(fn, "kind")]
     with tf.compat.v1.variable_scope(scope, default_name, [inputs], reuse=reuse) as sc:
         collection = sc.original_name_scope + "_end_points"
         training = {} if is_training is None else {"is_training": is_training}
         with (
-            slim.arg_scope([slim.conv2d, *unit_fns, stack_blocks_dense], outputs_collections=collection),
-            slim.arg_scope([slim.batch_norm], **training),
+            slim.arg_scope([slim.conv2d, *own, stack_blocks_dense], outputs_collections=collection),
+            slim.arg_scope([slim.batch_norm, slim.dropout], **training),
             slim.arg_scope(unit_fns, **unit_options),
         ):
             yield collection

@@ -19,7 +19,7 @@ from .resnet_utils import (
     resnet_arg_scope,
     root_block,
     stack_blocks_dense,
-    unit_shortcut,
+    unit_sum,
 )
 from .tf_slim_compat import slim, tf
 
@@ -39,7 +39,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     stride1, stride2 = (stride, 1) if one_of("stride_in", stride_in, ("1x1", "3x3")) == "1x1" else (1, stride)
     rate = rate * dilation if stride_in == "1x1" else rate
     with tf.compat.v1.variable_scope(scope, "bottleneck_v1", [inputs]) as sc:
-        identity = unit_shortcut(
+        add = unit_sum(
             inputs,
             depth,
             stride,
@@ -49,7 +49,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
         residual = conv1x1(inputs, depth_bottleneck, stride1, scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride2, rate=rate, scope="conv2")
         residual = slim.conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope="conv3")
-        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(identity + residual))
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(add(residual)))
 
 
 @slim.add_arg_scope
@@ -60,7 +60,7 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
     relu(x + F(x)), He et al. 2015, Fig. 2 and Fig. 5 left. Otherwise as `bottleneck`; stride_in makes no difference.
     """
     with tf.compat.v1.variable_scope(scope, "basic_v1", [inputs]) as sc:
-        identity = unit_shortcut(
+        add = unit_sum(
             inputs,
             depth,
             stride,
@@ -69,7 +69,7 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
         )
         residual = conv2d_same(inputs, depth, 3, stride, rate=rate, scope="conv1")
         residual = slim.conv2d(residual, depth, [3, 3], rate=rate * dilation, activation_fn=None, scope="conv2")
-        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(identity + residual))
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(add(residual)))
 
 
 bottleneck.kind, basic.kind = "bottleneck_v1", "basic_v1"
@@ -97,7 +97,7 @@ def resnet_v1(
     check_images(inputs)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v1", [bottleneck, basic], inputs, is_training, reuse, scope, **options) as collection:
+    with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope, **options) as collection:
         net = root_block(inputs, root)
         net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root))
         return classifier(net, num_classes, global_pool, collection)

@@ -19,7 +19,7 @@ from .resnet_utils import (
     resnet_arg_scope,
     root_block,
     stack_blocks_dense,
-    unit_shortcut,
+    unit_sum,
 )
 from .tf_slim_compat import slim, tf
 
@@ -38,7 +38,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     x + F(x), F of He et al. 2016, Fig. 1(b). When x has other than `depth` channels, a 1x1 convolution of the
     pre-activated x takes its place; else x itself does, subsampled by `stride`.
     [batch, height, width, channels] -> [batch, ceil(height / stride), ceil(width / stride), depth].
-    rate: the atrous rate of the 3x3; shortcut: as in `resnet_utils.unit_shortcut`; stride_in: which convolution strides,
+    rate: the atrous rate of the 3x3; shortcut: as in `resnet_utils.unit_sum`; stride_in: which convolution strides,
     the first "1x1" or the "3x3"; dilation: the stride that the unit would have taken if it did not keep the features
     dense, which widens a 3x3 after a "1x1" that would have strided.
     Raises ValueError when `inputs` is not of rank 4 with a known number of channels, and for an unknown shortcut or stride_in.
@@ -48,13 +48,13 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     with tf.compat.v1.variable_scope(scope, "bottleneck_v2", [inputs]) as sc:
         slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
         preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope="preact")
-        identity = unit_shortcut(
+        add = unit_sum(
             inputs, depth, stride, shortcut, lambda: conv1x1(preact, depth, stride, **BARE, scope="shortcut")
         )
         residual = conv1x1(preact, depth_bottleneck, stride1, scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride2, rate=rate, scope="conv2")
         residual = slim.conv2d(residual, depth, [1, 1], stride=1, **BARE, scope="conv3")
-        return slim.utils.collect_named_outputs(outputs_collections, sc.name, identity + residual)
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, add(residual))
 
 
 @slim.add_arg_scope
@@ -67,12 +67,12 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
     with tf.compat.v1.variable_scope(scope, "basic_v2", [inputs]) as sc:
         slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
         preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope="preact")
-        identity = unit_shortcut(
+        add = unit_sum(
             inputs, depth, stride, shortcut, lambda: conv1x1(preact, depth, stride, **BARE, scope="shortcut")
         )
         residual = conv2d_same(preact, depth, 3, stride, rate=rate, scope="conv1")
         residual = slim.conv2d(residual, depth, [3, 3], rate=rate * dilation, **BARE, scope="conv2")
-        return slim.utils.collect_named_outputs(outputs_collections, sc.name, identity + residual)
+        return slim.utils.collect_named_outputs(outputs_collections, sc.name, add(residual))
 
 
 bottleneck.kind, basic.kind = "bottleneck_v2", "basic_v2"
@@ -112,7 +112,7 @@ def resnet_v2(
     check_images(inputs)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v2", [bottleneck, basic], inputs, is_training, reuse, scope, **options) as collection:
+    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope, **options) as collection:
         # The first unit brings its own BN and ReLU, so the root has none.
         with slim.arg_scope([slim.conv2d], **BARE):
             net = root_block(inputs, root)

@@ -22,23 +22,32 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from . import data
-from .architectures import cifar_architecture, one_of
+from .architectures import ORDERINGS, SHORTCUTS, cifar_architecture, one_of
 from .highway import highway_unit
+from .orderings import recurrent_unit
 from .tf_slim_compat import tf
 from .training import Epoch, Recipe, train
 
 
-def _highway(layers):
-    plain = cifar_architecture(layers, shortcut="none")
-    blocks = tuple(block._replace(unit_fn=highway_unit) for block in plain.blocks)
-    return replace(plain, name=f"highway_cifar_{layers}", blocks=blocks)
+def _with_units(family, unit_fn="basic_v1", shortcut="A"):
+    """A family that differs from the CIFAR networks of He et al. 2015 in its units or shortcuts."""
+
+    def architecture(layers):
+        network = cifar_architecture(layers, shortcut=shortcut)
+        blocks = tuple(block._replace(unit_fn=unit_fn) for block in network.blocks)
+        return replace(network, name=f"{family}_cifar_{layers}", blocks=blocks)
+
+    return architecture
 
 
-# Family -> the network of 6n + 2 layers; all three have the layers and widths of the CIFAR networks of He et al. 2015.
+# Family -> the network of 6n + 2 layers; all have the layers and widths of the CIFAR networks of He et al. 2015.
 FAMILIES = {
-    "plain": lambda layers: cifar_architecture(layers, shortcut="none"),
-    "highway": _highway,
+    "plain": _with_units("plain", shortcut="none"),
+    "highway": _with_units("highway", highway_unit, shortcut="none"),
     "residual": cifar_architecture,
+    "recurrent": _with_units("recurrent", recurrent_unit),
+    **{name: _with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
+    **{name: _with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
 }
 DATASETS = {"digits": data.digits, "cifar10": data.cifar10}
 
@@ -123,8 +132,8 @@ def results(path):
     return pd.read_csv(io.BytesIO(content[: content.rfind(b"\n") + 1]))
 
 
-def sweep(csv_path, families=tuple(FAMILIES), layers=(20, 56), seeds=(0,), recipe=None, dataset="digits", n_jobs=None,
-          progress=False):  # fmt: skip
+def sweep(csv_path, families=("plain", "highway", "residual"), layers=(20, 56), seeds=(0,), recipe=None, dataset="digits",
+          n_jobs=None, progress=False):  # fmt: skip
     """Runs what is missing of families x layers x seeds, each with one thread, and appends a row a run: pandas.DataFrame.
 
     csv_path: made if it is not there; rows of other recipes and grids stay. n_jobs: processes at a time, as of

@@ -78,10 +78,12 @@ def traced(kind, depth, stride, shortcut):
     return [layer for layer in layers if layer.name != "postnorm"]
 
 
+UNIT_ORDERINGS_FIRST = {"v2": 2, "relu_only_preactivation": 1}  # boxes before the first convolution
+
 EVERY_UNIT = [
     pytest.param(kind, depth, stride, shortcut, id=f"{kind}-{depth}-{stride}-{shortcut}")
     for kind in UNIT_KINDS
-    for depth, stride in [(64, 1), (64, 2), (128, 1), (128, 3)]
+    for depth, stride in [(64, 1), (128, 3), (64, 2), (128, 1)][: 4 if kind.endswith(("_v1", "_v2")) else 2]
     for shortcut in SHORTCUTS
 ]
 
@@ -93,9 +95,12 @@ def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride
     expected = Counter()
     for layer in layers[1:]:
         by = f" /{layer.stride}" if layer.stride > 1 else ""
+        gate = "g: " if layer.name.endswith("gate") else ""
+        factor = layer.name.split("/")[-1]
         expected[{
-            "conv": f"{layer.kernel}x{layer.kernel} conv {layer.channels_out}{by}", "batch_norm": "BN", "add": "+",
+            "conv": f"{gate}{layer.kernel}x{layer.kernel} conv {layer.channels_out}{by}", "batch_norm": "BN", "add": "+",
             "max_pool": f"subsample{by}", "zero_pad": f"zeros to {layer.channels_out}",
+            "multiply": factor if factor == "dropout" else f"times {factor}",
         }[layer.kind]] += 1  # fmt: skip
     boxes = Counter(text for text in texts if not re.fullmatch(r"\d+x\d+x\d+|ReLU|identity", text))
     shapes = ["{}x{}x{}".format(*layer.size_out, layer.channels_out) for layer in layers]
@@ -103,7 +108,9 @@ def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride
     assert set(texts) - set(boxes) - {"ReLU", "identity"} == set(shapes)
     assert texts[0] == shapes[0] and texts[-1] == shapes[-1]
     assert words.startswith(f"{shapes[0]} in, ") and f"{shapes[-1]} out" in words
-    assert ("identity" in texts) == ("the identity" in words) == (depth == 64 and stride == 1 and shortcut in "AB")
+    assert (
+        ("identity" in texts) == ("the identity" in words) == (depth == 64 and stride == 1 and shortcut in ("A", "B"))
+    )
 
 
 def test_a_drawn_unit_activates_where_its_version_says():
@@ -115,19 +122,33 @@ def test_a_drawn_unit_activates_where_its_version_says():
     assert drawn("bottleneck_v1")[2] == ends.format(", ".join(v1), "; on the shortcut the identity")
     assert drawn("bottleneck_v2")[2] == ends.format(", ".join(v2), "; on the shortcut the identity")
     assert drawn("basic_v1", shortcut="none")[2] == ends.format(", ".join(plain), "")
+    # He et al. 2016, Fig. 4 (b) to (d)
+    conv, between = "3x3 conv 64", "3x3 conv 64, BN, ReLU, 3x3 conv 64"
+    for kind, layers in {
+        "basic_bn_after_addition": f"{between}, sum, BN, ReLU",
+        "basic_relu_before_addition": f"{between}, BN, ReLU, sum",
+        "basic_relu_only_preactivation": f"ReLU, {between}, BN, sum",
+    }.items():
+        assert layers.count(conv) == 2
+        assert drawn(kind)[2] == ends.format(layers, "; on the shortcut the identity")
+    gates = "; on the shortcut g: 1x1 conv 64, times 1 - g"
+    assert drawn("basic_v1", shortcut="exclusive_gating")[2] == ends.format(f"{between}, BN, times g, sum, ReLU", gates)
 
 
 @pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
 def test_a_drawn_projection_stands_where_channels_change_or_everywhere(kind, depth, stride, shortcut):
     axes, texts, _ = drawn(kind, depth, stride, shortcut=shortcut)
     tinted = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
+    gated = shortcut.endswith("gating")
     projections = [color for color in tinted if color == matplotlib.colors.to_rgb(figures.COLORS["shortcut"])]
-    assert len(projections) == (shortcut == "C" or (shortcut == "B" and depth != 64))
+    projected = shortcut == "C" or (shortcut == "B" and depth != 64)
+    assert len(projections) == projected + gated
     assert len(tinted) - len(projections) == (3 if kind.startswith("bottleneck") else 2)
     assert ("+" in texts) == (shortcut != "none")
-    # V2 projects what is pre-activated: the projection branches off below the first BN and ReLU, all else above.
+    # A projection sees what is pre-activated: it branches off below the BN and ReLU before the convolution, all else above.
+    below = -UNIT_ORDERINGS_FIRST.get(kind.split("_", 1)[1], 0) - 0.4 if projected else -0.4
     branches = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1 < len(line.get_ydata())]
-    assert [y < -2 for y in branches] == [bool(projections) and kind.endswith("_v2")] * (shortcut != "none")
+    assert len(branches) == (shortcut != "none") and all(below - 0.2 < y <= below for y in branches)
 
 
 @pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_lib import ARCHITECTURES, Architecture, Block, Root, cost
-from resnet_lib.architectures import SHORTCUTS, UNIT_KINDS, Unit
+from resnet_lib.architectures import ORDERINGS, SHORTCUTS, UNIT_KINDS, Unit
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
@@ -29,11 +29,12 @@ def test_closed_form_is_the_graphs_count_for_every_layout(name, layout):
 def networks(draw):
     """Any network of the vocabulary: all unit kinds, shortcuts and stride positions, with a root of any size or none."""
     version, shortcut = draw(st.sampled_from([1, 2])), draw(st.sampled_from(SHORTCUTS))
+    orderings = [o for o, (first, *_) in ORDERINGS.items() if (version == 2) == bool(first)]
     depth, blocks, reachable = 0, [], [1]
     for b in range(draw(st.integers(1, 2))):
-        kind, units = draw(st.sampled_from([f"basic_v{version}", f"bottleneck_v{version}"])), []
+        kind, units = f"{draw(st.sampled_from(['basic', 'bottleneck']))}_{draw(st.sampled_from(orderings))}", []
         for _ in range(draw(st.integers(1, 3))):
-            narrowest = max(depth, 4) if shortcut == "A" else 1  # an identity can only be widened
+            narrowest = max(depth, 4) if shortcut not in ("B", "C", "none") else 1  # an identity can only be widened
             depth, stride = draw(st.integers(narrowest, narrowest + 8)), draw(st.sampled_from([1, 1, 2, 3]))
             units.append((depth, draw(st.integers(1, 6)), stride) if UNIT_KINDS[kind] is Unit else (depth, stride))
             reachable.append(reachable[-1] * stride)

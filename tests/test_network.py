@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from slim_networks import randomize
 
-from resnet_lib import ARCHITECTURES, Block, build, cost
+from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost
 from resnet_lib import network as network_module
 from resnet_lib.architectures import SLIM_NETS
 from resnet_lib.graph_cost import graph_cost
@@ -169,3 +170,107 @@ def test_bad_descriptions_are_named():
         build([])
     with pytest.raises(ValueError, match="unit_fn must be one of"):
         build([Block("block1", "bottleneck_v7", [(8, 2, 1)])])
+
+
+def test_a_network_is_saved_and_loaded(tmp_path, network):
+    path = tmp_path / "weights.npz"
+    network.save(path)
+    other = build(BLOCKS, image_size=32, num_classes=5, seed=1)
+    x = images(2, 32, 32, 3)
+    assert not np.array_equal(other(x), network(x))
+    other.load(path)
+    assert np.array_equal(other(x), network(x))
+
+
+def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, network):
+    path = tmp_path / "weights.npz"
+    build(BLOCKS, image_size=32, num_classes=7).save(path)
+    before = [variable.numpy() for variable in network.variables]
+    with pytest.raises(
+        ValueError, match=r"path: resnet_v2/logits/weights has the shape \(1, 1, 16, 5\), .* \(1, 1, 16, 7\)"
+    ):
+        network.load(path)
+    build(BLOCKS[:1], image_size=32, num_classes=None).save(path)
+    with pytest.raises(ValueError, match=r"path: resnet_v2/block2/unit_1/.* has nothing of that name"):
+        network.load(path)
+    assert all(np.array_equal(old, v) for old, v in zip(before, network.variables, strict=True))
+
+
+THREE = (Block("block1", "basic_v2", [(4, 1)] * 3), Block("block2", "basic_v2", [(6, 2), (6, 1)]))
+
+
+@pytest.fixture(scope="module")
+def rewirable():
+    network = build(Architecture("net", THREE, Root(4, 3, 1, 2)), image_size=8, num_classes=5)
+    randomize({variable.name.split(":")[0]: variable for variable in network.variables})
+    return network
+
+
+def by_units(network, x, order):
+    """The logits of a rewired network, from unit to unit: each unit is a piece of the whole network's graph."""
+    graph, name = network.graph, network.name
+
+    def piece(begin, end):
+        tensors = (graph.get_tensor_by_name(f"{name}/{tensor}:0") for tensor in (begin, end))
+        return network._function.prune(*tensors)
+
+    ends = {
+        (block.scope, i): f"{block.scope}/unit_{i}/basic_v2/add"
+        for block in THREE
+        for i in range(1, len(block.args) + 1)
+    }
+    starts = dict(zip(ends, ["pool1/MaxPool", *ends.values()], strict=False))
+    root = network._function.prune(network._input, graph.get_tensor_by_name(f"{name}/pool1/MaxPool:0"))
+    net = root(tf.constant(x, tf.float32))
+    for block in THREE:
+        for i in order.get(block.scope, range(1, len(block.args) + 1)):
+            net = piece(starts[block.scope, i], ends[block.scope, i])(net)
+    return piece(list(ends.values())[-1], "logits/BiasAdd")(net)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"block1": [1, 3]},
+        {"block1": [3, 1, 2]},
+        {"block1": [2, 2, 2, 1]},
+        {"block1": [2], "block2": [1]},
+        {"block2": [1, 2, 2]},
+    ],
+)
+def test_a_rewired_network_is_its_units_in_that_order(rewirable, order):
+    x = images(2, 8, 8, 3)
+    network = rewirable.rewired(order)
+    np.testing.assert_allclose(network(x), by_units(rewirable, x, order), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(network(x), rewirable(x)) == (order == {})
+    assert graph_cost(network)[1:3] == network.cost()[1:]
+    assert set(map(id, network.variables)) <= set(map(id, rewirable.variables))
+
+
+def test_a_rewired_network_shares_the_variables(rewirable):
+    x, network = images(2, 8, 8, 3), rewirable.rewired({"block1": [3]})
+    before = network(x).numpy()
+    beta = next(v for v in rewirable.variables if "postnorm/beta" in v.name)
+    beta.assign_add(tf.ones_like(beta))
+    assert np.abs(network(x) - before).max() > 1e-3
+    beta.assign_sub(tf.ones_like(beta))
+    assert network.rewired({"block1": [1, 1]}).cost() == rewirable.rewired({"block1": [3, 3]}).cost()
+
+
+def test_an_order_that_does_not_fit_is_named(rewirable):
+    for order, message in {
+        ("block3", (1,)): r"order: block must be one of \['block1', 'block2'\], got 'block3'",
+        ("block1", (1, 4)): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(1, 4\)",
+        ("block1", ()): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(\)",
+        (
+            "block2",
+            (2,),
+        ): r"does not fit: .*block2/unit_2/basic_v2/preact/gamma would need the shape \(4,\) and has .*\(6,\)",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            rewirable.rewired(dict([order]))
+    with pytest.raises(
+        ValueError, match="'alexnet_v2' is tf-slim's and no list of Blocks, so it has no units to rewire"
+    ):
+        build("alexnet_v2").rewired({})

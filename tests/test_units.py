@@ -10,12 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slim_networks import images, randomize, variables
 
-from resnet_lib import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, build, resnet_v1, resnet_v2, trace
+from resnet_lib import (
+    ARCHITECTURES,
+    Architecture,
+    BasicUnit,
+    Block,
+    Root,
+    Unit,
+    build,
+    orderings,
+    resnet_v1,
+    resnet_v2,
+    trace,
+)
 from resnet_lib.architectures import SHORTCUTS, UNIT_KINDS
 from resnet_lib.resnet_utils import resnet_arg_scope
 from resnet_lib.tf_slim_compat import slim, tf
 
-UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS}
+UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS, **orderings.UNIT_FNS}
 EPSILON = 1e-5
 
 
@@ -35,8 +47,18 @@ def convolve(x, weights, stride=1):
     return np.einsum("bhwcij,ijcd->bhwd", windows, weights)
 
 
+# He et al. 2016, Fig. 4, told as recipes: "c" is a convolution, "n" BN, "r" ReLU, "+" the sum. * repeats what lies between.
+FIGURE_4 = {
+    "v1": "c n * r c n + r",
+    "bn_after_addition": "c n * r c + n r",
+    "relu_before_addition": "c n * r c n r +",
+    "relu_only_preactivation": "r c n * r c n +",
+    "v2": "n r c * n r c +",
+}
+
+
 def unit_by_hand(x, values, kind, unit, shortcut, stride_in):
-    """What He et al. 2015 (V1) and 2016 (V2) draw, in NumPy, from the variables of the unit."""
+    """What He et al. 2015 and 2016 draw, in NumPy, from the variables of the unit at inference."""
 
     def norm(x, scope):
         gamma, beta, mean, variance = (
@@ -46,47 +68,117 @@ def unit_by_hand(x, values, kind, unit, shortcut, stride_in):
 
     def conv(x, name, stride):
         y = convolve(x, values[f"{name}/weights"], stride)
-        return y + values[f"{name}/biases"] if f"{name}/biases" in values else norm(y, f"{name}/BatchNorm")
+        return y + values[f"{name}/biases"] if f"{name}/biases" in values else y
 
     def relu(x):
         return np.maximum(x, 0)
 
-    v2 = kind.endswith("v2")
-    start = relu(norm(x, "preact")) if v2 else x
-    strides = [unit.stride, 1] if kind.startswith("basic") else [1, unit.stride, 1]
-    if kind.startswith("bottleneck") and stride_in == "1x1":
+    size, ordering = kind.split("_", 1)
+    strides = [unit.stride, 1] if size == "basic" else [1, unit.stride, 1]
+    if size == "bottleneck" and stride_in == "1x1":
         strides = [unit.stride, 1, 1]
-    net = start
-    for i, stride in enumerate(strides, 1):
-        net = conv(net, f"conv{i}", stride)
-        net = net if i == len(strides) else relu(net)
-    if shortcut == "none":
-        around = 0
-    elif shortcut == "C" or (shortcut == "B" and unit.depth != x.shape[-1]):
-        around = conv(start, "shortcut", unit.stride)
-    else:
-        around = np.pad(x[:, :: unit.stride, :: unit.stride], [(0, 0)] * 3 + [(0, unit.depth - x.shape[-1])])
-    return around + net if v2 else relu(around + net)
+    recipe = (
+        FIGURE_4[ordering].replace("*", "" if size == "basic" else "r c n" if ordering != "v2" else "n r c").split()
+    )
+    padded = np.pad(x[:, :: unit.stride, :: unit.stride], [(0, 0)] * 3 + [(0, max(unit.depth - x.shape[-1], 0))])
+    preactivated = {"v2": lambda: relu(norm(x, "preact")), "relu_only_preactivation": lambda: relu(x)}.get(ordering)
+
+    def projected():
+        if preactivated:
+            return conv(preactivated(), "shortcut", unit.stride)
+        return norm(conv(x, "shortcut", unit.stride), "shortcut/BatchNorm")
+
+    def gate():
+        return 1 / (1 + np.exp(-conv(x, "gate", unit.stride)))
+
+    # He et al. 2015, section 3.3, and He et al. 2016, section 3.1: (what joins the sum, what the residual is multiplied by)
+    around, factor = {
+        "A": lambda: (padded, 1),
+        "B": lambda: (projected() if unit.depth != x.shape[-1] else padded, 1),
+        "C": lambda: (projected(), 1),
+        "none": lambda: (0, 1),
+        "scaling": lambda: (padded / 2, 0.5),
+        "exclusive_gating": lambda: ((1 - gate()) * padded, gate()),
+        "shortcut_only_gating": lambda: ((1 - gate()) * padded, 1),
+        "dropout": lambda: (padded / 2, 1),
+    }[shortcut]()
+    net, done, where = x, 0, "preact"
+    for step in recipe:
+        if step == "c":
+            net, where = conv(net, f"conv{done + 1}", strides[done]), f"conv{done + 1}/BatchNorm"
+            done += 1
+        elif step == "n":
+            net = norm(net, where)
+        elif step == "r":
+            net = relu(net)
+        else:
+            net, where = around + factor * net, "postnorm"
+    assert done == len(strides)
+    return net
 
 
-@pytest.mark.parametrize("stride_in", ["1x1", "3x3"])
+KINDS_AND_STRIDES = [(kind, way) for kind in UNIT_KINDS for way in ("1x1", "3x3")[kind.startswith("basic") :]]
+
+
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
-@pytest.mark.parametrize("kind", UNIT_KINDS)
-@pytest.mark.parametrize(("depth", "stride"), [(6, 1), (6, 2), (9, 1), (9, 2)])
-def test_a_unit_is_what_the_papers_draw(kind, shortcut, stride_in, depth, stride):
-    unit = Unit(depth, 3, stride) if UNIT_KINDS[kind] is Unit else BasicUnit(depth, stride)
+@pytest.mark.parametrize(("kind", "stride_in"), KINDS_AND_STRIDES)
+def test_a_unit_is_what_the_papers_draw(kind, stride_in, shortcut):
+    units = [(Unit(d, 3, s) if UNIT_KINDS[kind] is Unit else BasicUnit(d, s)) for d in (6, 9) for s in (1, 2)]
 
     def network(inputs):
         with slim.arg_scope(resnet_arg_scope(is_training=False)):
-            return UNIT_FNS[kind](inputs, **unit._asdict(), shortcut=shortcut, stride_in=stride_in, scope="unit")
+            options = {"shortcut": shortcut, "stride_in": stride_in}
+            return [UNIT_FNS[kind](inputs, **u._asdict(), **options, scope=f"unit{i}") for i, u in enumerate(units)]
 
     function = tf.compat.v1.wrap_function(network, [tf.TensorSpec([None, 7, 8, 6])])
     randomize(variables(function))
-    values = {name.removeprefix("unit/"): np.float64(variable) for name, variable in variables(function).items()}
+    values = {name: np.float64(variable) for name, variable in variables(function).items()}
     x = images(2, 7, 8, 6)
-    np.testing.assert_allclose(
-        function(x), unit_by_hand(x, values, kind, unit, shortcut, stride_in), rtol=2e-4, atol=2e-5
-    )
+    for i, (unit, y) in enumerate(zip(units, function(x), strict=True)):
+        mine = {n.removeprefix(f"unit{i}/"): value for n, value in values.items() if n.startswith(f"unit{i}/")}
+        by_hand = unit_by_hand(x, mine, kind, unit, shortcut, stride_in)
+        np.testing.assert_allclose(y, by_hand, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", UNIT_KINDS)
+def test_the_table_of_orderings_makes_v1_and_v2_too(kind):
+    """`orderings.make_unit` reads all five off one table: where a unit is also written out, the two are one."""
+
+    def network(inputs):
+        args = (UNIT_KINDS[kind](9, *((3, 2) if UNIT_KINDS[kind] is Unit else (2,))))._asdict()
+        with slim.arg_scope(resnet_arg_scope(is_training=False)):
+            mine = orderings.make_unit(kind)(inputs, **args, scope="unit")
+            with tf.compat.v1.variable_scope(tf.compat.v1.get_variable_scope(), reuse=True):
+                return mine, UNIT_FNS[kind](inputs, **args, scope="unit")
+
+    function = tf.compat.v1.wrap_function(network, [tf.TensorSpec([None, 7, 8, 6])])
+    randomize(variables(function))
+    mine, written_out = function(images(2, 7, 8, 6))
+    assert np.array_equal(mine, written_out) and np.abs(mine).max() > 0
+
+
+def trained_unit(shortcut, x):
+    """A V1 unit in training mode whose residual is 0 (its last gamma is): what is left is the shortcut, behind a ReLU."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session, slim.arg_scope(resnet_arg_scope(is_training=True)):
+        y = resnet_v1.basic(tf.constant(x), 6, 1, shortcut=shortcut, scope="unit")
+        session.run(tf.compat.v1.global_variables_initializer())
+        gamma = next(v for v in tf.compat.v1.global_variables() if "conv2/BatchNorm/gamma" in v.name)
+        session.run(gamma.assign(tf.zeros_like(gamma)))
+        return session.run(y)
+
+
+def test_dropout_on_the_shortcut_drops_half_of_it_in_training():
+    x = np.abs(images(4, 16, 16, 6)) + 0.1
+    y = trained_unit("dropout", x)
+    kept = y > 0
+    np.testing.assert_array_equal(y, np.where(kept, x, 0))
+    assert abs(kept.mean() - 0.5) < 5 * 0.5 / np.sqrt(x.size)
+
+
+def test_gates_begin_nearly_shut():
+    """A gate of 0.0025 on the residual, so that the shortcut carries 99.75 % (bias -6; weights average out)."""
+    x = np.ones([1, 3, 3, 6], np.float32) * 1e-6
+    np.testing.assert_allclose(trained_unit("shortcut_only_gating", x), x * (1 - 1 / (1 + np.exp(6))), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["resnet_v1_50", "resnet_v2_50"])
@@ -122,8 +214,7 @@ def test_a_plain_network_is_a_residual_one_without_the_sum():
 
 @st.composite
 def small_networks(draw, max_stride=2):
-    version, shortcut = draw(st.sampled_from([1, 2])), draw(st.sampled_from(SHORTCUTS))
-    kind = draw(st.sampled_from([f"basic_v{version}", f"bottleneck_v{version}"]))
+    kind, shortcut = draw(st.sampled_from(list(UNIT_KINDS))), draw(st.sampled_from(SHORTCUTS))
     units, depth = [], 4
     for _ in range(draw(st.integers(1, 4))):
         depth, stride = depth + draw(st.integers(0, 2)), draw(st.integers(1, max_stride))
@@ -197,7 +288,7 @@ def test_a_shortcut_that_cannot_match_is_named():
         ValueError, match="b/unit_2/bottleneck_v2: shortcut 'A' pads .* cannot turn 80 channels into 72; use 'B'"
     ):
         build(blocks, 32, shortcut="A")
-    with pytest.raises(ValueError, match=r"shortcut must be one of \['A', 'B', 'C', 'none'\], got 'b'"):
+    with pytest.raises(ValueError, match=r"shortcut must be one of \['A', 'B', 'C', 'none', .*\], got 'b'"):
         build("resnet_v1_18", shortcut="b")
     with tf.Graph().as_default():
         for unit in (resnet_v1.bottleneck, resnet_v2.bottleneck):
