@@ -14,8 +14,8 @@ __all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer
            "build", "cifar_architecture", "cost", "cost_table", "depth_table", "explore", "trace"]  # fmt: skip
 
 _LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network", "explore": "exploration"}
-_MODULES = ("data", "exploration", "figures", "graph_cost", "highway", "network", "orderings", "resnet_utils", "resnet_v1",
-            "resnet_v2", "sweep", "tables", "tf_slim_compat", "timing", "training")  # fmt: skip
+_MODULES = ("data", "exploration", "figures", "freezing", "graph_cost", "highway", "inception", "network", "orderings",
+            "resnet_utils", "resnet_v1", "resnet_v2", "sweep", "tables", "tf_slim_compat", "timing", "training")  # fmt: skip
 
 
 def __getattr__(name):

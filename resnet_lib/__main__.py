@@ -1,10 +1,11 @@
 """python -m resnet_lib table | cost NAME | time NAME | sweep CSV: tables, timings and training runs without a notebook."""
 
 import argparse
+import itertools
 import sys
 
 from . import ARCHITECTURES
-from .architectures import LAYOUTS, OWN, SHORTCUTS, SLIM_NETS
+from .architectures import ENGINES, LAYOUTS, OTHER_NETS, OWN, PRECISIONS, SHORTCUTS
 
 
 def number_or_own(text):
@@ -29,17 +30,25 @@ def _cost(args):
 
 def _time(args):
     from .network import build
-    from .timing import time_forward
+    from .timing import Timing, append_row, time_forward
 
     for name in args.names:
         network = build(name, args.image_size, layout=args.layout, shortcut=args.shortcut)
-        for batch_size in args.batch_size:
-            timing = time_forward(network, batch_size, args.num_batches, csv_path=args.csv, progress=True)
-            print(f"{name}, batch {batch_size}, {timing.device}: " + (timing.error or (
-                f"{timing.median_ms:.1f} ms a batch (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}; "
-                f"first call {timing.first_call_ms:.1f}), {timing.images_per_s:.1f} images/s, "
-                f"{timing.tflops:.3f} TFLOP/s, {timing.share_of_matmul:.0%} of a matrix product"
-            )), flush=True)  # fmt: skip
+        for engine, precision in itertools.product(args.engine, args.precision):
+            try:
+                timed = network.freeze(precision, engine) if engine != "unfrozen" else network
+            except ImportError as error:
+                if args.csv:
+                    append_row(args.csv, Timing(name, error=str(error), engine=engine, precision=precision))
+                print(f"{name}, {engine}, {precision}: {error}")
+                continue
+            for batch_size in args.batch_size:
+                timing = time_forward(timed, batch_size, args.num_batches, csv_path=args.csv, progress=True)
+                print(f"{name}, {engine}, {timing.precision}, batch {batch_size}, {timing.device}: " + (timing.error or (
+                    f"{timing.median_ms:.1f} ms a batch (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}; "
+                    f"first call {timing.first_call_ms:.1f}), {timing.images_per_s:.1f} images/s, "
+                    f"{timing.tflops:.3f} TFLOP/s, {timing.share_of_matmul:.0%} of a matrix product"
+                )), flush=True)  # fmt: skip
 
 
 def _sweep(args):
@@ -53,13 +62,13 @@ def _sweep(args):
 
 
 _RECIPE = {"epochs": int, "batch_size": int, "learning_rate": float, "momentum": float, "weight_decay": float,
-           "warm_up": int, "batch_norm_decay": float}  # fmt: skip
+           "warm_up": int, "batch_norm_decay": float, "augment": int}  # fmt: skip
 
 
 def parser():
     top = argparse.ArgumentParser(prog="python -m resnet_lib", description="Residual networks: tables, costs, timings.")
     commands = top.add_subparsers(required=True, metavar="command")
-    known = f"one or more of {', '.join([*ARCHITECTURES, *SLIM_NETS])}"
+    known = f"one or more of {', '.join([*ARCHITECTURES, *OTHER_NETS])}"
 
     def command(name, run, help, nargs):
         sub = commands.add_parser(name, help=help)
@@ -82,6 +91,8 @@ def parser():
     times = command("time", _time, "the forward time of a batch", "+")
     times.add_argument("--batch-size", type=int, nargs="+", default=[32], help="one or more (default 32)")
     times.add_argument("--num-batches", type=int, default=10, help="batches to time (default 10)")
+    times.add_argument("--engine", nargs="+", choices=["unfrozen", *ENGINES], default=["unfrozen"], help="one or more")
+    times.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"], help="of a frozen network")
     times.add_argument("--csv", help="append one row a measurement to this file")
     sweeps = commands.add_parser("sweep", help="train a grid of family x layers x seed; runs what the file lacks")
     sweeps.add_argument("csv", help="one row a run is appended to this file")

@@ -83,6 +83,10 @@ LAYOUTS = {"paper": ("first", "1x1"), "v1.5": ("first", "3x3"), "slim": ("last",
 IMAGENET_ROOT = Root(depth=64, kernel_size=7, stride=2, pool_stride=2)  # He et al. 2015, Table 1
 CIFAR_ROOT = Root(depth=16, kernel_size=3, stride=1, pool_stride=1)  # He et al. 2015, section 4.2
 
+# How a network can be frozen for inference, see `Network.freeze`.
+ENGINES = ("tf", "xla", "openvino", "session")
+PRECISIONS = ("float32", "bfloat16")
+
 OWN = "own"  # the image size or number of classes that the network was designed for
 
 
@@ -342,18 +346,23 @@ def cifar_architecture(layers, version=1, shortcut=None):
 
 class _Architectures(dict):
     def __missing__(self, name):
-        near = difflib.get_close_matches(str(name), [*self, *SLIM_NETS], n=1, cutoff=0.0)
-        raise KeyError(f"no architecture is called {name!r}; the nearest is {near[0]!r}, all are {[*self, *SLIM_NETS]}")
+        near = difflib.get_close_matches(str(name), [*self, *OTHER_NETS], n=1, cutoff=0.0)
+        raise KeyError(
+            f"no architecture is called {name!r}; the nearest is {near[0]!r}, all are {[*self, *OTHER_NETS]}"
+        )
 
 
-# Networks that tf_slim.nets brings: no lists of Blocks, so they are built and counted from their graphs. Name -> the module
-# of tf_slim.nets, the arg scope there, and the image size it is made for.
-SLIM_NETS = {
-    "alexnet_v2": ("alexnet", "alexnet_v2_arg_scope", 224),
-    "vgg_16": ("vgg", "vgg_arg_scope", 224),
-    "vgg_19": ("vgg", "vgg_arg_scope", 224),
-    "inception_v1": ("inception_v1", "inception_v1_arg_scope", 224),
-    "inception_v3": ("inception_v3", "inception_v3_arg_scope", 299),
+# Networks that are no lists of Blocks, so they are built and counted from their graphs. Name -> the module that has them, the
+# arg scope there, and the image size they are made for.
+OTHER_NETS = {
+    "alexnet_v2": ("tf_slim.nets.alexnet", "alexnet_v2_arg_scope", 224),
+    "vgg_16": ("tf_slim.nets.vgg", "vgg_arg_scope", 224),
+    "vgg_19": ("tf_slim.nets.vgg", "vgg_arg_scope", 224),
+    "inception_v1": ("tf_slim.nets.inception_v1", "inception_v1_arg_scope", 224),
+    "inception_v3": ("tf_slim.nets.inception_v3", "inception_v3_arg_scope", 299),
+    "inception_v4": ("resnet_lib.inception", "inception_arg_scope", 299),
+    "inception_resnet_v1": ("resnet_lib.inception", "inception_arg_scope", 299),
+    "inception_resnet_v2": ("resnet_lib.inception", "inception_arg_scope", 299),
 }
 
 # Units a block: He et al. 2015, Table 1, and for 200 layers He et al. 2016, Table 5. The source text gives the 200-layer
@@ -387,9 +396,9 @@ def get_architecture(architecture, layout=None, shortcut=None):
     Raises ValueError for an unknown name, layout or shortcut.
     """
     if isinstance(architecture, str):
-        if architecture in SLIM_NETS:
+        if architecture in OTHER_NETS:
             raise ValueError(
-                f"{architecture!r} is tf-slim's and no list of Blocks: build it and count its graph with "
+                f"{architecture!r} is no list of Blocks: build it and count its graph with "
                 f"build({architecture!r}).cost(), or list it in cost_table"
             )
         try:

@@ -14,24 +14,21 @@ import numpy as np
 
 from . import orderings, resnet_v1, resnet_v2
 from .accounting import Cost, cost, trace
-from .architectures import OWN, SLIM_NETS, get_architecture, height_and_width, one_of, positive_int
+from .architectures import OTHER_NETS, OWN, UNIT_KINDS, get_architecture, height_and_width, one_of, positive_int
+from .freezing import Frozen, checked_images, in_slices, shape_text
 from .graph_cost import graph_cost
 from .resnet_utils import callable_blocks, resnet_arg_scope
 from .tf_slim_compat import slim, tf
 
 _UNIT_FNS = {**resnet_v1.UNIT_FNS, **resnet_v2.UNIT_FNS, **orderings.UNIT_FNS}
 
-# On a CPU, images of a larger batch go through in slices of at most this many bytes: 8 images of 224x224x3. The caches then
-# hold more of what one layer writes and the next one reads, and memory holds less. Measured by benchmarks/forward.py.
-_SLICE_BYTES = 8 * 224 * 224 * 3 * 4
-
 
 class Network:
     """A network with weights: `network(images)` gives the logits, `network.end_points(images)` every named tensor.
 
-    name: the variable scope; architecture: the description, None for a network of tf_slim.nets; input_shape: of the images,
-    (None, height, width, channels), None where any will do; graph: the TensorFlow graph; variables, trainable_variables:
-    lists of tf.Variable in order of creation, named as tf-slim names them.
+    name: the variable scope; architecture: the description, None for one of `architectures.OTHER_NETS`; input_shape: of the
+    images, (None, height, width, channels), None where any will do; graph: the TensorFlow graph; variables,
+    trainable_variables: lists of tf.Variable in order of creation, named as tf-slim names them.
     """
 
     def __init__(self, name, architecture, function, options):
@@ -58,39 +55,29 @@ class Network:
 
         images: a NumPy array or a tensor of any real type. Raises ValueError for another shape and for NaN or infinity.
         """
-        return self.forward(self._checked(images))
+        return self.forward(checked_images(images, self._input.shape))
 
     def forward(self, images):
         """`network(images)` without its checks, for a float32 tensor that is known to fit."""
-        batch_size = images.shape[0]
-        limit = max(1, _SLICE_BYTES // (4 * prod(images.shape[1:]))) if tf.executing_eagerly() else None
-        if limit is None or batch_size <= limit or tf.config.list_physical_devices("GPU"):
-            return self._forward(images)
-        slices = np.array_split(np.arange(batch_size), -(-batch_size // limit))
-        return tf.concat([self._forward(images[part[0] : part[-1] + 1]) for part in slices], axis=0)
+        return in_slices(self._forward, images)
+
+    def freeze(self, precision="float32", engine="tf"):
+        """This network for inference only, as it is now: a `freezing.Frozen`, called like the network and faster.
+
+        Weights become constants, and batch norms are folded into the convolutions before them where that is exact.
+        precision: "float32" (equal to rounding, about 1e-6 of the largest logit) or "bfloat16" (to about 1e-2), which a
+        processor with such instructions computes twice as fast. engine: "tf", "xla", "openvino" (extra of that name) or
+        "session", the source text's way. Raises ValueError for another one and ImportError for an engine that is missing.
+        """
+        return Frozen(self, precision, engine)
 
     def end_points(self, images):
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:
         "block1/unit_1/bottleneck_v2/conv1", "block1", ..., "predictions". Raises what calling the network raises."""
         if self._all_end_points is None:
             self._all_end_points = self._function.prune(self._input, self._end_point_tensors)
-        values = self._all_end_points(self._checked(images))
+        values = self._all_end_points(checked_images(images, self._input.shape))
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
-
-    def _checked(self, images):
-        if not tf.is_tensor(images):
-            images = np.asarray(images)
-            if images.dtype.kind not in "fiub":
-                raise ValueError(f"images must hold real numbers, got an array of {images.dtype}")
-        images = tf.cast(images, tf.float32)
-        if not self._input.shape.is_compatible_with(images.shape):
-            raise ValueError(f"images must have the shape {_shape(self._input)}, got {_shape(images)}")
-        if tf.executing_eagerly():
-            finite = tf.math.is_finite(images)
-            if not tf.reduce_all(finite):
-                which = np.unique(np.argwhere(~finite.numpy())[:, 0])
-                raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
-        return images
 
     def save(self, path):
         """Writes every variable to a file of NumPy's .npz format, under its name without the ":0"."""
@@ -121,7 +108,7 @@ class Network:
         where a unit does not fit what the new network hands it.
         """
         if self.architecture is None:
-            raise ValueError(f"{self.name!r} is tf-slim's and no list of Blocks, so it has no units to rewire")
+            raise ValueError(f"{self.name!r} is no list of Blocks, so it has no units to rewire")
         scopes = {block.scope: block for block in self.architecture.blocks}
         for scope, numbers in order.items():
             units = scopes[one_of("order: block", scope, list(scopes))].args
@@ -163,16 +150,22 @@ class Network:
 
     def trace(self):
         """The layers of this very network: `accounting.trace` with the arguments it was built with. Raises ValueError for a
-        network of tf_slim.nets."""
+        network that is no list of Blocks."""
         return trace(self.architecture or self.name, **self._options)
 
     def cost(self):
-        """What this very network costs: `accounting.cost` with the arguments it was built with. For a network of
-        tf_slim.nets, which has no closed form, the count of its graph."""
-        return cost(self.architecture, **self._options) if self.architecture else Cost(*graph_cost(self)[:3])
+        """What this very network costs: `accounting.cost` with the arguments it was built with, or where its units or the whole
+        of it have no closed form, the count of its graph."""
+        blocks = self.architecture.blocks if self.architecture else ()
+        closed = blocks and all(getattr(block.unit_fn, "kind", block.unit_fn) in UNIT_KINDS for block in blocks)
+        return cost(self.architecture, **self._options) if closed else Cost(*graph_cost(self)[:3])
+
+    def widest(self):
+        """How many numbers the widest convolution writes for one image."""
+        return max(op.activations for op in graph_cost(self).ops)
 
     def __repr__(self):
-        return f"<Network {self.name}: {_shape(self._input)} -> {_shape(self._forward.outputs[0])}>"
+        return f"<Network {self.name}: {shape_text(self._input.shape)} -> {shape_text(self._forward.outputs[0].shape)}>"
 
 
 _FUNCTION_OPTIONS = ("num_classes", "global_pool", "output_stride")
@@ -190,10 +183,6 @@ def _wrapped(function, input_shape, getter=None):
             return function(images)
 
     return tf.compat.v1.wrap_function(network, [tf.TensorSpec(input_shape, tf.float32)])
-
-
-def _shape(tensor):
-    return "[" + ", ".join("any" if side is None else str(side) for side in tensor.shape) + "]"
 
 
 def _seeded_getter(seed):
@@ -240,10 +229,11 @@ def network_function(architecture, num_classes=None, global_pool=True, output_st
     return function
 
 
-def _slim_net(name, num_classes, seed=None):
-    """A network of tf_slim.nets as a function images -> (net, end_points), with the logits of rank 4."""
-    module_name, arg_scope, _ = SLIM_NETS[name]
-    module = import_module(f"tf_slim.nets.{module_name}")
+def _other_net(name, num_classes, seed=None):
+    """One of OTHER_NETS as a function images -> (net, end_points), with the logits of rank 4."""
+    module_name, arg_scope, _ = OTHER_NETS[name]
+    module = import_module(module_name)
+    rank_4 = {"spatial_squeeze": False} if module_name.startswith("tf_slim") else {}  # ours are of rank 4 anyway
 
     def function(images):
         scope = tf.compat.v1.get_variable_scope()
@@ -251,17 +241,17 @@ def _slim_net(name, num_classes, seed=None):
             tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)),
             slim.arg_scope(getattr(module, arg_scope)()),
         ):
-            return getattr(module, name)(images, num_classes, is_training=False, spatial_squeeze=False, scope=name)
+            return getattr(module, name)(images, num_classes, is_training=False, scope=name, **rank_4)
 
     return function
 
 
-def slim_net_cost(name, image_size=OWN, num_classes=OWN):
-    """What a network of tf_slim.nets costs, counted from its graph without making any weights: Cost."""
-    height, width = height_and_width(SLIM_NETS[name][-1] if image_size == OWN else image_size)
+def other_net_cost(name, image_size=OWN, num_classes=OWN):
+    """What one of OTHER_NETS costs, counted from its graph without making any weights: Cost."""
+    height, width = height_and_width(OTHER_NETS[name][-1] if image_size == OWN else image_size)
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, [None, height, width, 3])
-        _slim_net(name, 1000 if num_classes == OWN else num_classes)(images)
+        _other_net(name, 1000 if num_classes == OWN else num_classes)(images)
     return Cost(*graph_cost(graph)[:3])
 
 
@@ -273,17 +263,17 @@ def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, 
     num_classes: None returns features; "own" is what the network was designed for; seed: of the weights (the same seed
     gives the same weights); channels_in: of the images; global_pool, output_stride: as in `resnet_v2.resnet_v2`;
     layout, shortcut: as in `accounting.trace`.
-    The names of `architectures.SLIM_NETS` ("vgg_16", ...) build the networks of tf_slim.nets, which take image_size,
+    The names of `architectures.OTHER_NETS` ("vgg_16", ...) build networks that are no lists of Blocks. They take image_size,
     num_classes, seed and channels_in only.
     Raises ValueError or TypeError naming the argument at fault.
     """
     options = {"global_pool": global_pool, "output_stride": output_stride, "layout": layout, "shortcut": shortcut}
-    from_slim = isinstance(architecture, str) and architecture in SLIM_NETS
-    if from_slim:
-        name, own_size, own_classes = architecture, SLIM_NETS[architecture][-1], 1000
+    no_blocks = isinstance(architecture, str) and architecture in OTHER_NETS
+    if no_blocks:
+        name, own_size, own_classes = architecture, OTHER_NETS[architecture][-1], 1000
         unknown = [option for option, value in options.items() if value not in (None, True)]
         if unknown:
-            raise ValueError(f"{unknown[0]}: {name!r} is tf-slim's and no list of Blocks; got {options[unknown[0]]!r}")
+            raise ValueError(f"{unknown[0]}: {name!r} is no list of Blocks; got {options[unknown[0]]!r}")
         options = {}
     else:
         architecture = get_architecture(architecture, options.pop("layout"), options.pop("shortcut"))
@@ -294,10 +284,10 @@ def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, 
     channels_in = positive_int("channels_in", channels_in)
     if num_classes is not None:
         num_classes = positive_int("num_classes", num_classes)
-    if from_slim:
-        network = _slim_net(name, num_classes, seed)
+    if no_blocks:
+        network = _other_net(name, num_classes, seed)
     else:
         network = network_function(architecture, num_classes, global_pool, output_stride, seed)
     function = _wrapped(network, [None, height, width, channels_in])
     options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in, **options}
-    return Network(name, None if from_slim else architecture, function, options)
+    return Network(name, None if no_blocks else architecture, function, options)

@@ -5,7 +5,7 @@ from itertools import groupby
 import pandas as pd
 
 from .accounting import cost, trace, unit_convolutions
-from .architectures import ARCHITECTURES, OWN, SLIM_NETS, get_architecture
+from .architectures import ARCHITECTURES, OTHER_NETS, OWN, get_architecture
 
 
 def _convolutions(unit):
@@ -64,11 +64,11 @@ def depth_table(architectures=None, image_size=OWN, num_classes=OWN, layout=None
 
 
 def _described(architecture, image_size, num_classes, layout, shortcut):
-    """(name, layers, layout, shortcut, Cost) of a network; of one of tf_slim.nets by building it and counting its graph."""
-    if isinstance(architecture, str) and architecture in SLIM_NETS:
-        from .network import slim_net_cost
+    """(name, layers, layout, shortcut, Cost) of a network; one without Blocks is built and its graph counted."""
+    if isinstance(architecture, str) and architecture in OTHER_NETS:
+        from .network import other_net_cost
 
-        return architecture, None, "", "", slim_net_cost(architecture, image_size, num_classes)
+        return architecture, None, "", "", other_net_cost(architecture, image_size, num_classes)
     net = get_architecture(architecture, layout, shortcut)
     return net.name, net.layers, net.layout or "", net.shortcut, cost(net, image_size, num_classes)
 
@@ -77,7 +77,7 @@ def cost_table(architectures=None, image_size=OWN, num_classes=OWN, layout=None,
     """What networks cost, one row each: layers, stride layout, shortcut, trainable parameters, MACs and activations of an
     image, weights in MB.
 
-    architectures: names, Architectures or lists of Blocks; None takes every named one. Names of `architectures.SLIM_NETS`
+    architectures: names, Architectures or lists of Blocks; None takes every named one. Names of `architectures.OTHER_NETS`
     ("vgg_16", "inception_v3", ...) are counted from their graphs, which loads TensorFlow; they have no Blocks,
     and so no layers, layout or shortcut here. pandas.DataFrame indexed by name. weights_mb: 4 bytes a parameter, 10^6
     bytes a megabyte.

@@ -138,7 +138,7 @@ def time_tensorflow_run(session, target, info_string, num_batches=100, num_steps
 def time_forward(
     network, batch_size=32, num_batches=10, num_steps_burn_in=2, csv_path=None, clock=time.perf_counter, progress=False
 ):
-    """Times the forward pass of a `Network` on one batch of random images: Timing.
+    """Times the forward pass of a `Network`, or of a frozen one, on one batch of random images: Timing.
 
     The first call is reported apart; then `num_steps_burn_in` calls warm up and `num_batches` are counted. csv_path: append
     the record there as one row, at once. A batch that does not fit in memory gives a Timing whose `error` says so.
@@ -152,6 +152,7 @@ def time_forward(
     if csv_path is not None:
         _check_csv(csv_path)
     known = {"network": network.name, "batch_size": batch_size, "image_size": f"{height}x{width}"}
+    known |= {name: getattr(network, name) for name in ("engine", "precision") if hasattr(network, name)}
     try:
         _check_memory(network, batch_size)
         measured = _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progress)
@@ -185,8 +186,7 @@ def _check_memory(network, batch_size):
     the operating system would kill the whole process."""
     if tf.config.list_physical_devices("GPU") or not hasattr(os, "sysconf"):
         return
-    widest = max(layer.outputs for layer in network.trace())
-    needed, there = 4 * widest * batch_size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, there = 4 * network.widest() * batch_size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise MemoryError(f"one layer alone needs {needed / 2**30:.0f} GiB, this machine has {there / 2**30:.0f} GiB")
 

@@ -167,7 +167,7 @@ def test_a_basic_unit_with_three_numbers_is_named():
 
 
 def test_tf_slims_networks_are_no_lists_of_blocks():
-    with pytest.raises(ValueError, match=r"'vgg_16' is tf-slim's and no list of Blocks: build it"):
+    with pytest.raises(ValueError, match=r"'vgg_16' is no list of Blocks: build it"):
         get_architecture("vgg_16")
 
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from slim_networks import randomize
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost
-from resnet_lib import network as network_module
-from resnet_lib.architectures import SLIM_NETS
+from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost, freezing
+from resnet_lib.architectures import OTHER_NETS
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.tf_slim_compat import tf
 
@@ -34,31 +33,34 @@ def test_every_named_network_runs_and_its_graph_costs_what_the_closed_form_says(
 
 # Trainable parameters and MACs. VGG's are torchvision's to the digit. tf-slim's Inception trains no gamma, and V3 has its
 # auxiliary classifier here; its AlexNet is the one-tower version of 2014.
-SLIM_COUNTS = {
+OTHER_COUNTS = {
     "alexnet_v2": (50_303_912, 736_555_776),
     "vgg_16": (138_357_544, 15_470_264_320),
     "vgg_19": (143_667_240, 19_632_062_464),
     "inception_v1": (6_617_624, 1_498_376_192),
     "inception_v3": (27_143_152, 5_718_899_296),
+    "inception_v4": (42_648_232, 12_253_974_624),
+    "inception_resnet_v1": (24_342_808, 6_308_597_856),
+    "inception_resnet_v2": (55_813_192, 13_155_794_016),
 }
 
 
-@pytest.mark.parametrize("name", SLIM_NETS)
-def test_networks_of_tf_slim_are_built_counted_and_run(name):
-    size = SLIM_NETS[name][-1]
+@pytest.mark.parametrize("name", OTHER_NETS)
+def test_networks_without_blocks_are_built_counted_and_run(name):
+    size = OTHER_NETS[name][-1]
     network = build(name)
-    assert network.cost()[:2] == SLIM_COUNTS[name] and network.input_shape == (None, size, size, 3)
+    assert network.cost()[:2] == OTHER_COUNTS[name] and network.input_shape == (None, size, size, 3)
     logits = network(images(1, size, size, 3))
     assert logits.shape == (1, 1, 1, 1000) and np.isfinite(logits).all() and np.std(logits) > 0
     assert any(key.startswith(("conv1", "Conv2d_1a")) for key in network.end_points(images(1, size, size, 3)))
-    with pytest.raises(ValueError, match=f"{name!r} is tf-slim's and no list of Blocks"):
+    with pytest.raises(ValueError, match=f"{name!r} is no list of Blocks"):
         network.trace()
 
 
-def test_options_of_blocks_do_not_fit_networks_of_tf_slim():
-    with pytest.raises(ValueError, match="layout: 'vgg_16' is tf-slim's and no list of Blocks; got 'paper'"):
+def test_options_of_blocks_do_not_fit_networks_without_them():
+    with pytest.raises(ValueError, match="layout: 'vgg_16' is no list of Blocks; got 'paper'"):
         build("vgg_16", layout="paper")
-    with pytest.raises(ValueError, match="output_stride: 'inception_v3' is tf-slim's"):
+    with pytest.raises(ValueError, match="output_stride: 'inception_v3' is no list of Blocks"):
         build("inception_v3", output_stride=16)
 
 
@@ -127,7 +129,7 @@ def test_a_network_runs_inside_a_tf_function(network):
 def test_a_large_batch_in_slices_gives_the_outputs_of_the_whole(network, monkeypatch):
     x = tf.constant(images(7, 32, 32, 3), tf.float32)
     whole, sizes, run = network(x), [], network._forward
-    monkeypatch.setattr(network_module, "_SLICE_BYTES", 2 * 32 * 32 * 3 * 4)
+    monkeypatch.setattr(freezing, "_SLICE_BYTES", 2 * 32 * 32 * 3 * 4)
     monkeypatch.setattr(network, "_forward", lambda part: sizes.append(part.shape[0]) or run(part))
     np.testing.assert_allclose(network(x), whole, rtol=1e-5)
     assert sizes == [2, 2, 2, 1]
@@ -270,7 +272,5 @@ def test_an_order_that_does_not_fit_is_named(rewirable):
     }.items():
         with pytest.raises(ValueError, match=message):
             rewirable.rewired(dict([order]))
-    with pytest.raises(
-        ValueError, match="'alexnet_v2' is tf-slim's and no list of Blocks, so it has no units to rewire"
-    ):
+    with pytest.raises(ValueError, match="'alexnet_v2' is no list of Blocks, so it has no units to rewire"):
         build("alexnet_v2").rewired({})
