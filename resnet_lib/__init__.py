@@ -13,7 +13,13 @@ from .architectures import ARCHITECTURES, Architecture, BasicUnit, Block, Root, 
 __all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer", "Network", "Root", "Unit",
            "build", "cifar_architecture", "cost", "cost_table", "depth_table", "explore", "trace"]  # fmt: skip
 
-_LAZY = {"depth_table": "tables", "cost_table": "tables", "build": "network", "Network": "network", "explore": "exploration"}
+_LAZY = {
+    "depth_table": "tables",
+    "cost_table": "tables",
+    "build": "network",
+    "Network": "network",
+    "explore": "exploration",
+}
 _MODULES = ("data", "exploration", "figures", "freezing", "graph_cost", "highway", "inception", "network", "orderings",
             "resnet_utils", "resnet_v1", "resnet_v2", "sweep", "tables", "tf_slim_compat", "timing", "training")  # fmt: skip
 

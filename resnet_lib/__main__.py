@@ -35,16 +35,17 @@ def _time(args):
     for name in args.names:
         network = build(name, args.image_size, layout=args.layout, shortcut=args.shortcut)
         for engine, precision in itertools.product(args.engine, args.precision):
+            label = name if engine == "unfrozen" else f"{name}, {engine}, {precision}"
             try:
                 timed = network.freeze(precision, engine) if engine != "unfrozen" else network
             except ImportError as error:
                 if args.csv:
                     append_row(args.csv, Timing(name, error=str(error), engine=engine, precision=precision))
-                print(f"{name}, {engine}, {precision}: {error}")
+                print(f"{label}: {error}")
                 continue
             for batch_size in args.batch_size:
                 timing = time_forward(timed, batch_size, args.num_batches, csv_path=args.csv, progress=True)
-                print(f"{name}, {engine}, {timing.precision}, batch {batch_size}, {timing.device}: " + (timing.error or (
+                print(f"{label}, batch {batch_size}, {timing.device}: " + (timing.error or (
                     f"{timing.median_ms:.1f} ms a batch (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}; "
                     f"first call {timing.first_call_ms:.1f}), {timing.images_per_s:.1f} images/s, "
                     f"{timing.tflops:.3f} TFLOP/s, {timing.share_of_matmul:.0%} of a matrix product"

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from resnet_lib.__main__ import main
@@ -89,3 +90,21 @@ def test_bad_arguments_end_with_one_line(arguments, message):
 def test_help_lists_the_commands():
     run = subprocess.run([sys.executable, "-m", "resnet_lib", "--help"], capture_output=True, text=True)
     assert run.returncode == 0 and all(word in run.stdout for word in ("table", "cost", "time", "sweep"))
+
+
+def test_time_takes_engines_and_precisions_and_a_missing_engine_is_a_row(tmp_path, capsys, monkeypatch):
+    from resnet_lib import freezing
+
+    monkeypatch.setattr(freezing, "find_spec", lambda name: None)
+    path = tmp_path / "times.csv"
+    small = ["resnet_v2_50", "--image-size", "32", "--batch-size", "1", "--num-batches", "1", "--csv", str(path)]
+    main(["time", *small, "--engine", "tf", "openvino", "--precision", "float32", "bfloat16"])
+    table = pd.read_csv(path)
+    assert list(table.engine) == ["tf", "tf", "openvino", "openvino"]
+    assert list(table.precision) == ["float32", "bfloat16"] * 2
+    assert list(table.error.isna()) == [True, True, False, False]
+    assert (
+        table.error[2].startswith("engine: 'openvino' needs the package of that name")
+        and table.median_ms[:2].gt(0).all()
+    )
+    assert "resnet_v2_50, tf, bfloat16, batch 1" in capsys.readouterr().out

@@ -13,10 +13,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from resnet_lib import ARCHITECTURES
+from resnet_lib import ARCHITECTURES, cost
 from resnet_lib import sweep as sweep_module
+from resnet_lib.__main__ import _RECIPE, main
+from resnet_lib.architectures import ORDERINGS, SHORTCUTS
 from resnet_lib.network import network_function
-from resnet_lib.sweep import COLUMNS, FAMILIES, results, run, sweep
+from resnet_lib.sweep import COLUMNS, FAMILIES, KEY, results, run, sweep
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import Recipe
 
@@ -64,6 +66,18 @@ def test_only_what_is_missing_is_run(tmp_path, monkeypatch):
     assert len(ran) == len(set(ran)) == 4 + 6
     sweep(tmp_path / "s.csv", ["plain"], [8], [0], replace(QUICK, learning_rate=0.3))  # another recipe is another run
     assert len(ran) == 11 and len(results(tmp_path / "s.csv")) == 11
+    sweep(tmp_path / "s.csv", ["plain"], [8], [0], replace(QUICK, augment=2))
+    assert len(ran) == 12 and list(results(tmp_path / "s.csv").augment) == 11 * [0] + [2]
+
+
+def test_the_command_takes_every_field_of_the_recipe_and_each_makes_the_run(tmp_path, monkeypatch, capsys):
+    fields = Recipe.__dataclass_fields__
+    assert list(_RECIPE) == list(fields) and set(fields) < set(KEY) < set(COLUMNS)
+    monkeypatch.setattr(sweep_module, "run", instant)
+    command = ["sweep", str(tmp_path / "s.csv"), "--families", "plain", "--layers", "8", "--epochs", "1"]
+    main([*command, "--augment", "4"])
+    main(command)
+    assert list(results(tmp_path / "s.csv").augment) == [4, 0] and "train_error" in capsys.readouterr().out
 
 
 def test_a_failed_run_is_a_row_with_its_error(tmp_path, monkeypatch):
@@ -138,7 +152,9 @@ def test_a_file_of_another_version_is_refused_and_left_as_it_is(tmp_path, text):
 def test_bad_input_is_named_before_anything_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_module, "run", None)
     path = tmp_path / "s.csv"
-    with pytest.raises(ValueError, match=r"family must be one of \['plain', 'highway', 'residual'\], got 'dense'"):
+    with pytest.raises(
+        ValueError, match=r"family must be one of \['plain', 'highway', 'residual', .*'dropout'\], got 'dense'"
+    ):
         sweep(path, ["plain", "dense"])
     with pytest.raises(ValueError, match=r"layers must be 6n \+ 2 .*got 21"):
         sweep(path, layers=[20, 21])
@@ -235,3 +251,28 @@ def test_a_dask_cluster_runs_the_sweep_and_survives_the_loss_of_a_worker(tmp_pat
             table = sweep(path, ["plain"], [8], list(range(8)), QUICK)
     assert killed and killed[0] < 8  # it was lost before the last run had ended
     assert sorted(table.seed) == list(range(8)) and table.error.isna().all()
+
+
+@pytest.mark.parametrize(
+    "family", [*ORDERINGS, "C", "scaling", "exclusive_gating", "shortcut_only_gating", "dropout", "recurrent"]
+)
+def test_every_family_has_the_layers_and_widths_of_the_residual_one(family):
+    """Only the units or the shortcuts differ: the convolutions on the residual path, and so their MACs, are the same."""
+    net, residual = FAMILIES["residual" if family == "v1" else family](20), FAMILIES["residual"](20)
+    assert (net.layers, net.units, net.root) == (residual.layers, residual.units, residual.root)
+    depths = [[[unit.depth for unit in block.args] for block in one.blocks] for one in (net, residual)]
+    assert depths[0] == depths[1]
+        [unit[:2] for unit in b.args] for b in residual.blocks
+    ]
+    assert net.shortcut == (family if family in SHORTCUTS else "A")
+    if family in ORDERINGS:
+        assert {block.unit_fn for block in net.blocks} == {f"basic_{family}"}
+        assert cost(net).macs == cost(residual).macs
+
+
+def test_dropout_is_seeded():
+    """The random numbers of a graph come from its seed too, so that a run is its seed's."""
+    recipe = Recipe(epochs=1, batch_size=500)
+    rows = [run("dropout", 8, seed, recipe, threads=1) for seed in (0, 0, 1)]
+    losses = [row["train_loss"] for row in rows]
+    assert losses[0] == losses[1] != losses[2]

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -38,6 +39,8 @@ def test_a_run_gives_one_record_an_epoch_and_learns(unbroken):
 def test_the_seed_makes_the_run(unbroken):
     assert train(TINY, SMALL, QUICK, seed=3, threads=1) == unbroken
     assert train(TINY, SMALL, QUICK, seed=4, threads=1) != unbroken
+    for threads in (2, 3, None):  # on small images an operation has one thread, so no sum depends on their number
+        assert train(TINY, SMALL, QUICK, seed=3, threads=threads) == unbroken
 
 
 def test_the_learning_rate_is_the_papers():
@@ -151,9 +154,81 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, unbroken):
     assert path.read_bytes() == before
 
 
+def test_a_checkpoint_holds_each_variable_under_its_name(tmp_path):
+    path = tmp_path / "run.npz"
+    train(TINY, SMALL, replace(QUICK, epochs=1), seed=3, threads=1, checkpoint=path)
+    graph = training._Graph(TINY, QUICK, SMALL, seed=0, threads=None)
+    with np.load(path) as saved:
+        shapes = {name: saved[name].shape for name in saved.files if name != "about"}
+        assert shapes == {variable.name.removesuffix(":0"): variable.shape for variable in graph.variables}
+        assert shapes["tiny/conv1/weights"] == shapes["tiny/conv1/weights/Momentum"] == (3, 3, 1, 8)
+        assert shapes["tiny/conv1/BatchNorm/moving_variance"] == (8,) and shapes["tiny/logits/biases"] == (10,)
+        [record] = json.loads(str(saved["about"]))["epochs"]
+        graph.load([saved[variable.name.removesuffix(":0")] for variable in graph.variables])
+    measured = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    np.testing.assert_allclose(measured, Epoch(*record)[2:4], rtol=1e-5)  # by name, the weights of the run
+
+
 def test_a_checkpoint_that_cannot_be_written_is_said_at_once(tmp_path):
     with pytest.raises(OSError, match="no_such_folder"):
         train(TINY, SMALL, QUICK, checkpoint=tmp_path / "no_such_folder" / "run.npz")
+
+
+@pytest.mark.parametrize("padding", [1, 4])
+def test_an_augmented_image_is_one_of_its_windows_or_the_mirror_image_of_one(padding):
+    images = np.random.default_rng(0).uniform(1, 2, [400, 5, 6, 3]).astype(np.float32)
+    augmented = training._augmented(images, padding, np.random.default_rng(1))
+    assert augmented.shape == images.shape and augmented.dtype == np.float32
+    padded = np.zeros([400, 5 + 2 * padding, 6 + 2 * padding, 3])
+    padded[:, padding:-padding, padding:-padding] = images
+    seen = set()
+    for image, whole in zip(augmented, padded, strict=True):
+        corners = [(y, x) for y in range(2 * padding + 1) for x in range(2 * padding + 1)]
+        windows = {(y, x, step): whole[y : y + 5, x : x + 6][:, ::step] for y, x in corners for step in (1, -1)}
+        found = [which for which, window in windows.items() if (window == image).all()]
+        assert len(found) == 1
+        seen.add((found[0], image.tobytes()))
+    mirrored = [step == -1 for (_, _, step), _ in seen]
+    assert 160 < sum(mirrored) < 240  # of 400, give or take four standard deviations
+    assert len({which[:2] for which, _ in seen}) > 0.95 * (2 * padding + 1) ** 2  # and every window turns up
+    assert training._augmented(images, 0, None) is images
+
+
+def test_each_epoch_has_crops_of_its_own_and_evaluation_has_none(monkeypatch):
+    seen, augmented = [], training._augmented
+    monkeypatch.setattr(training, "_augmented", lambda *args: seen.append(augmented(*args)) or seen[-1])
+    recipe = replace(QUICK, epochs=2, augment=2, learning_rate=0.0)
+    graph = training._Graph(TINY, recipe, SMALL, seed=0, threads=1)
+    for epoch in (0, 1, 1):
+        training._run_epoch(graph, SMALL, recipe, epoch, seed=0)
+    first, second, again = (np.concatenate(seen[i : i + 4]) for i in (0, 4, 8))
+    assert np.array_equal(second, again) and first.shape == second.shape == SMALL.train_images.shape
+
+    def amounts_of_ink(images):  # whatever the order of the images; a crop cuts some of it off, a mirror image none
+        return np.sort(images.sum(axis=(1, 2, 3)))
+
+    assert not np.array_equal(amounts_of_ink(first), amounts_of_ink(second))
+    assert not np.array_equal(amounts_of_ink(first), amounts_of_ink(SMALL.train_images))
+    del seen[:]
+    train(TINY, SMALL, recipe)
+    assert [len(batch) for batch in seen] == 2 * 4 * [50]
+
+
+def test_a_run_with_augmentation_is_another_run_seeded_and_resumable(tmp_path, unbroken):
+    recipe, path = replace(QUICK, augment=2), tmp_path / "run.npz"
+    whole = train(TINY, SMALL, recipe, seed=3, threads=1)
+    assert whole == train(TINY, SMALL, recipe, seed=3, threads=1) != unbroken
+    save = training._save
+
+    def save_and_stop(path, fingerprint, history, graph):
+        save(path, fingerprint, history, graph)
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_save", save_and_stop)
+        train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path)
+    assert train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path) == whole
 
 
 def test_a_run_that_diverges_stops_with_a_record():
@@ -173,6 +248,9 @@ def test_bad_input_is_named():
         {"learning_rate": -0.1},
         {"momentum": float("nan")},
         {"weight_decay": "x"},
+        {"augment": -1},
+        {"augment": 1.5},
+        {"augment": True},
     ):
         with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
             Recipe(**bad)
