@@ -59,6 +59,9 @@ class Exploration(NamedTuple):
     cost: Cost
     stages: pd.DataFrame
 
+    def __repr__(self):
+        return self.summary()
+
     def code(self):
         """The Blocks as they are typed, units of one kind in a row counted: text."""
         lines = []
@@ -88,18 +91,19 @@ class Exploration(NamedTuple):
 _COUNTS = ["params", "macs", "activations", "receptive_field"]
 
 
-def explore(architecture="resnet_v2_50", image_size=OWN, num_classes=OWN, layout=None, shortcut=None):
+def explore(architecture="resnet_v2_50", image_size=OWN, num_classes=OWN, layout=None, shortcut=None, channels_in=3):
     """What a network is and costs, stage by stage: Exploration. Arguments and errors as in `accounting.trace`."""
-    net, options = get_architecture(architecture, layout, shortcut), (image_size, num_classes)
+    net = get_architecture(architecture, layout, shortcut)
+    options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in}
     scopes = [block.scope for block in net.blocks]
-    rows, total = [], cost(net, *options)
+    rows, total = [], cost(net, **options)
 
     def stage(layer):
         """Root, a block's scope, or the classifier with the BN before it."""
         first = layer.name.split("/")[0]
         return first if first in scopes else "root" if first in ("images", "conv1", "pool1") else "classifier"
 
-    for name, run in groupby(trace(net, *options), stage):
+    for name, run in groupby(trace(net, **options), stage):
         layers = list(run)
         counted = [sum(layer.params for layer in layers), sum(layer.macs for layer in layers)]
         activations = sum(layer.outputs for layer in layers if layer.kind == "conv")

@@ -43,6 +43,13 @@ def test_design_reaches_the_named_networks(arguments, name):
     assert design(**arguments, name=name) == ARCHITECTURES[name]
 
 
+def test_images_of_one_channel_are_counted_too():
+    exploration = explore("resnet_v1_cifar_20", 8, channels_in=1)
+    assert exploration.cost == cost("resnet_v1_cifar_20", 8, channels_in=1)
+    assert exploration.stages["params"].sum() == exploration.cost.params < explore("resnet_v1_cifar_20", 8).cost.params
+    assert repr(exploration) == exploration.summary()
+
+
 def test_design_reaches_the_cifar_networks():
     arguments = {"unit": "basic_v1", "layout": "paper", "shortcut": "A", "root": CIFAR_ROOT, "image_size": 32}
     mine = design((3, 3, 3), 16, **arguments, num_classes=10, name="resnet_v1_cifar_20")

@@ -33,7 +33,7 @@ def outputs(notebook):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "07", "08"]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02d}" for number in range(12)]
 
 
 def test_outputs_are_from_one_run_top_to_bottom(notebook):

@@ -19,6 +19,8 @@ def tidy(notebook):
         for output in cell.get("outputs", ()):
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
+            # A widget has no state without its kernel, and a page that names it would show an error in its place.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     return notebook
 
 
