@@ -70,9 +70,10 @@ UNIT_FNS = {kind: make_unit(kind) for kind in UNIT_KINDS if not kind.endswith(("
 def recurrent_unit(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, shortcut="A"):
     """`resnet_v2.basic`, whose convolutions share their weights and biases with all such units of the block.
 
-    A unit that changes the shape has weights of its own, and every unit its own batch norms: each step of the recurrence
-    sees other statistics (Liao and Poggio 2016, section 4.4). The shared variables are named block/shared/... . Its graph
-    is counted, as a unit outside `architectures.UNIT_KINDS` is. Shapes and errors as in `resnet_v2.basic`.
+    A unit that changes the shape has weights of its own, and every unit its own batch norms, for each step of the
+    recurrence sees other statistics: the time-specific batch normalization of Liao and Poggio 2016. The shared variables
+    are named block/shared/... . Its graph is counted, as a unit outside `architectures.UNIT_KINDS` is. Shapes and errors
+    as in `resnet_v2.basic`.
     """
     keeps_shape = stride == 1 and inputs.shape[-1] == depth
 
