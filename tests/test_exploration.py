@@ -86,7 +86,7 @@ def test_what_is_shown_needs_no_kernel_and_tells_those_who_cannot_see():
 @settings(max_examples=60, deadline=None)
 def test_sliders_anywhere_give_a_network_or_say_why_not(units, size, depth, kind, layout, shortcut):
     options = {"units": units, "base_depth": depth, "unit": kind, "layout": layout, "shortcut": shortcut}
-    first_depth = depth if kind.startswith("basic") else 4 * depth  # behind a root of 64 channels, and no identity narrows
+    first_depth = depth if kind.startswith("basic") else 4 * depth  # behind 64 channels; no identity narrows
     if not any(units) or (shortcut not in ("B", "C", "none") and first_depth < 64):
         with pytest.raises(ValueError, match="units: one stage at least|shortcut .* pads channels with zeros"):
             explore(design(**options, image_size=size))
