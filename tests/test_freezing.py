@@ -3,13 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from slim_networks import images, randomize
+from slim_networks import images, randomize, variables
 
 from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, freezing
 from resnet_lib.architectures import ENGINES, PRECISIONS
 from resnet_lib.freezing import frozen_graph
 from resnet_lib.orderings import recurrent_unit
-from resnet_lib.tf_slim_compat import tf
+from resnet_lib.resnet_utils import resnet_arg_scope
+from resnet_lib.tf_slim_compat import slim, tf
 from resnet_lib.timing import time_forward
 
 BLOCKS = {
@@ -116,3 +117,21 @@ def test_a_frozen_network_is_timed_like_a_network(network):
     assert len(timing.samples_ms) == 3 and frozen.cost() == network.cost()
     assert repr(frozen) == "<Frozen net, bfloat16, session>"
     assert replace(timing, engine="tf").engine == "tf"
+
+
+def test_a_convolution_that_feeds_something_else_as_well_is_left_alone():
+    """Scaling its weights would scale what the other reader sees."""
+
+    def network(x):
+        with slim.arg_scope(resnet_arg_scope(is_training=False)):
+            y = slim.conv2d(x, 4, [3, 3], normalizer_fn=None, activation_fn=None, biases_initializer=None, scope="conv")
+            return y + slim.batch_norm(y, activation_fn=None, scope="norm")
+
+    function = tf.compat.v1.wrap_function(network, [tf.TensorSpec([None, 8, 8, 4])])
+    randomize(variables(function))
+    graph_def, inputs, output = frozen_graph(function)
+    assert Counter(node.op for node in graph_def.node)["FusedBatchNormV3"] == 1
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        x = images(2, 8, 8, 4)
+        np.testing.assert_allclose(session.run(f"{output}:0", {f"{inputs}:0": x}), function(x), rtol=1e-4, atol=1e-5)

@@ -248,7 +248,9 @@ def footprint(network, size):
     Every weight is positive and equal within its layer, so raising one row or column of the input raises all that sees it.
     """
     for variable in network.trainable_variables:
-        if variable.name.endswith("weights:0"):
+        if "/gate/" in variable.name:  # half open whatever comes in, for a gate that opens and shuts hides what passes it
+            variable.assign(tf.zeros_like(variable))
+        elif variable.name.endswith("weights:0"):
             variable.assign(tf.ones_like(variable) / np.prod(variable.shape[:-1]))
     height, width = size
     raised = np.ones([1 + height + width, height, width, 1], np.float32)
