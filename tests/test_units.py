@@ -248,7 +248,7 @@ def footprint(network, size):
     Every weight is positive and equal within its layer, so raising one row or column of the input raises all that sees it.
     """
     for variable in network.trainable_variables:
-        if "/gate/" in variable.name:  # half open whatever comes in, for a gate that opens and shuts hides what passes it
+        if "/gate/" in variable.name:  # half open, whatever comes in: a gate that shuts would hide what passes it
             variable.assign(tf.zeros_like(variable))
         elif variable.name.endswith("weights:0"):
             variable.assign(tf.ones_like(variable) / np.prod(variable.shape[:-1]))
