@@ -35,7 +35,19 @@ def keras_applications(layers):
     return getattr(tf.keras.applications, f"ResNet{layers}V2")(weights=None).predict_on_batch
 
 
-ENGINES = {"resnet_lib": resnet_lib_network, "tf_slim.nets": tf_slim_session, "keras.applications": keras_applications}
+def frozen(precision, engine, layers):
+    return resnet_lib_network(layers).freeze(precision, engine)
+
+
+ENGINES = {
+    "resnet_lib": resnet_lib_network,
+    "tf_slim.nets": tf_slim_session,
+    "keras.applications": keras_applications,
+    "frozen, tf": partial(frozen, "float32", "tf"),
+    "frozen, openvino": partial(frozen, "float32", "openvino"),
+    "bfloat16, tf": partial(frozen, "bfloat16", "tf"),
+    "bfloat16, openvino": partial(frozen, "bfloat16", "openvino"),
+}
 
 
 def prepare(engine, layers, batch_size):
@@ -50,7 +62,9 @@ def main():
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    print(f"ResNet V2-{args.layers}, batch {args.batch_size}, float32, median of {args.rounds} rounds")
+    print(
+        f"ResNet V2-{args.layers}, batch {args.batch_size}, float32 unless named otherwise, median of {args.rounds} rounds"
+    )
     engines = {engine: partial(prepare, engine, args.layers, args.batch_size) for engine in ENGINES}
     race(engines, args.rounds, first="resnet_lib")
 
