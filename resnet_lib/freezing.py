@@ -1,5 +1,5 @@
 """A network made ready for inference: its weights constants, its batch norms folded away, in the precision and by the engine
-of your choice. `Network.freeze` calls this; notebook 08 measures it.
+of your choice. `Network.freeze` calls this; benchmarks/forward.py measures it.
 
 A batch norm at inference is y = s x + t, with s = gamma / sqrt(variance + epsilon) and t = beta - s mean, for each channel.
 Behind a convolution that feeds nothing else it is folded exactly: into the weights, w s, and a bias, t. That is every batch
@@ -84,11 +84,11 @@ def _fold(node, nodes, values, uses):
         return
     gamma, beta, mean, variance = (values[name] for name in node.input[1:5])
     scale = gamma / np.sqrt(variance + np.float32(node.attr["epsilon"].f))
-    weights = convolution.input[1]
-    if uses[weights] > 1:  # shared with another convolution
+    weights, shift = convolution.input[1], node.input[2]
+    if uses[weights] > 1 or uses[shift] > 1:  # shared with another layer, which would see them changed
         return
     values[weights] = values[weights] * scale
-    values[node.input[2]] = beta - scale * mean
+    values[shift] = beta - scale * mean
     node.op = "BiasAdd"
     del node.input[3:], node.input[1]
     for attribute in set(node.attr) - {"T", "data_format"}:
@@ -140,7 +140,7 @@ def _cast(name, source, before, after):
 
 
 class Frozen:
-    """A network for inference only: `frozen(images)` gives what `network(images)` gave when it was frozen, faster.
+    """A network for inference only: `frozen(images)` gives what `network(images)` gave when it was frozen.
 
     name, input_shape, cost(), widest(): those of the network; precision, engine: as asked for. Made by
     `Network.freeze`; goes to `timing.time_forward` like a Network.

@@ -136,3 +136,27 @@ def test_a_convolution_that_feeds_something_else_as_well_is_left_alone():
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.graph_util.import_graph_def(graph_def, name="")
         np.testing.assert_allclose(session.run(f"{output}:0", {f"{inputs}:0": x}), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_or_a_shift_that_two_layers_share_are_left_alone():
+    """Folding the first batch norm would change what the second layer reads."""
+    kernels = images(1, 1, 4, 4, seed=0), images(1, 1, 4, 4, seed=1)
+
+    def network(shared_weights):
+        def layers(x):
+            first, second = map(tf.constant, kernels)
+            scale, shift, mean, variance = map(tf.constant, ([0.5, 2.0, 1.0, 3.0], [0.1] * 4, [1.0] * 4, [2.0] * 4))
+            for weights in (first, first if shared_weights else second):
+                x = tf.nn.conv2d(x, weights, 1, "SAME")
+                x = tf.compat.v1.nn.fused_batch_norm(x, scale, shift, mean, variance, is_training=False)[0]
+            return x
+
+        return tf.compat.v1.wrap_function(layers, [tf.TensorSpec([None, 4, 4, 4])])
+
+    x = images(2, 4, 4, 4)
+    for function in (network(True), network(False)):
+        expected = function(x).numpy()
+        graph_def, inputs, output = frozen_graph(function.prune(function.inputs[0], function.outputs[0]))
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            tf.graph_util.import_graph_def(graph_def, name="")
+            np.testing.assert_allclose(session.run(f"{output}:0", {f"{inputs}:0": x}), expected, rtol=1e-4, atol=1e-5)
