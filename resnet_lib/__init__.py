@@ -7,6 +7,8 @@ The descriptions and counts need no TensorFlow, so `import resnet_lib` is quick;
 loads when a network is first built.
 """
 
+from pkgutil import iter_modules
+
 from .accounting import Cost, Layer, cost, trace
 from .architectures import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
 
@@ -20,8 +22,7 @@ _LAZY = {
     "Network": "network",
     "explore": "exploration",
 }
-_MODULES = ("data", "exploration", "figures", "freezing", "graph_cost", "highway", "inception", "network", "orderings",
-            "resnet_utils", "resnet_v1", "resnet_v2", "sweep", "tables", "tf_slim_compat", "timing", "training")  # fmt: skip
+_MODULES = {module.name for module in iter_modules(__path__)}
 
 
 def __getattr__(name):

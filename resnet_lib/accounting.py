@@ -16,11 +16,10 @@ from .architectures import (
     check_identity,
     check_reachable,
     get_architecture,
-    height_and_width,
-    positive_int,
     unit_kind,
     unit_ordering,
 )
+from .checks import height_and_width, positive_int
 
 
 class Layer(NamedTuple):

@@ -10,6 +10,8 @@ from collections import namedtuple
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from .checks import one_of, positive_int
+
 
 class Unit(NamedTuple):
     """One bottleneck residual unit, 1x1 -> 3x3 -> 1x1, as the source text's tuple (depth, depth_bottleneck, stride)."""
@@ -90,9 +92,14 @@ PRECISIONS = ("float32", "bfloat16")
 OWN = "own"  # the image size or number of classes that the network was designed for
 
 
+def _kind(unit_fn):
+    """The name of a unit function ("bottleneck_v2"), or None."""
+    return unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None)
+
+
 def unit_kind(unit_fn):
     """The name of a unit function ("bottleneck_v2"). Raises ValueError for a function that this library cannot count."""
-    kind = unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None)
+    kind = _kind(unit_fn)
     if kind not in UNIT_KINDS:
         raise ValueError(
             f"unit_fn must be one of {list(UNIT_KINDS)} or the function of that name, got {unit_fn!r}; "
@@ -104,8 +111,7 @@ def unit_kind(unit_fn):
 def unit_type(unit_fn):
     """The class of a unit's arguments, Unit or BasicUnit. A function that this library cannot count may name its own, as
     its attribute `unit_type`; else it takes a Unit's."""
-    kind = unit_fn if isinstance(unit_fn, str) else getattr(unit_fn, "kind", None)
-    return UNIT_KINDS.get(kind) or getattr(unit_fn, "unit_type", Unit)
+    return UNIT_KINDS.get(_kind(unit_fn)) or getattr(unit_fn, "unit_type", Unit)
 
 
 def unit_ordering(kind):
@@ -113,42 +119,13 @@ def unit_ordering(kind):
     return ORDERINGS[kind.split("_", 1)[1]]
 
 
-def one_of(name, value, known):
-    """`value`. Raises ValueError, naming the argument, when it is not one of the `known` ones."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {list(known)}, got {value!r}")
-    return value
-
-
 def check_identity(shortcut, depth_in, depth, where):
     """Raises ValueError for an identity that would have to drop channels: zeros can widen, not narrow."""
-    if shortcut not in ("B", "C", "none") and depth < depth_in:
+    if shortcut not in ("B", "C") and depth < depth_in:
         raise ValueError(
             f"{where}: shortcut {shortcut!r} pads channels with zeros and cannot turn {depth_in} channels into {depth}; "
             "use 'B' or 'C'"
         )
-
-
-def positive_int(name, value):
-    """`value` as an int. Raises TypeError or ValueError, naming the argument, when it is not a whole number >= 1."""
-    try:
-        number = operator.index(value)
-        if isinstance(value, bool):
-            raise TypeError
-    except TypeError:
-        raise TypeError(f"{name} must be a positive whole number, got {value!r}") from None
-    if number < 1:
-        raise ValueError(f"{name} must be a positive whole number, got {value!r}")
-    return number
-
-
-def height_and_width(image_size):
-    """`image_size` as (height, width): one number means a square."""
-    if not isinstance(image_size, tuple | list):
-        return (positive_int("image_size", image_size),) * 2
-    if len(image_size) != 2:
-        raise ValueError(f"image_size must be one number or (height, width), got {image_size!r}")
-    return tuple(positive_int("image_size", side) for side in image_size)
 
 
 def as_unit(arg, type=Unit, where="unit"):
@@ -246,7 +223,7 @@ class Architecture:
 
 
 def _version(block):
-    kind = block.unit_fn if isinstance(block.unit_fn, str) else getattr(block.unit_fn, "kind", None)
+    kind = _kind(block.unit_fn)
     if kind in UNIT_KINDS:
         return 2 if unit_ordering(kind).first else 1
     return getattr(block.unit_fn, "version", 2)
@@ -289,12 +266,6 @@ def _moved(blocks, place):
     return tuple(moved)
 
 
-def slim_block(scope, unit_fn, base_depth, num_units, stride):
-    """A block as tf-slim lays it out: the stride stands in the block's *last* unit. depth is 4 * base_depth."""
-    units = [Unit(4 * base_depth, base_depth, 1)] * (num_units - 1) + [Unit(4 * base_depth, base_depth, stride)]
-    return Block(scope, unit_fn, tuple(units))
-
-
 def staged_blocks(kind, num_units, base_depths, layout, width=1):
     """One Block a stage, each at half the resolution of the one before: tuple of Block, "block1", "block2", ...
 
@@ -302,11 +273,9 @@ def staged_blocks(kind, num_units, base_depths, layout, width=1):
     layout: where the strides stand, see LAYOUTS.
     """
     place, stages = LAYOUTS[layout][0], zip(base_depths, num_units, strict=True)
-    blocks = []
+    basic, blocks = UNIT_KINDS[kind] is BasicUnit, []
     for i, (base_depth, n) in enumerate(stages, 1):
-        unit = (
-            BasicUnit(base_depth, 1) if UNIT_KINDS[kind] is BasicUnit else Unit(4 * base_depth, width * base_depth, 1)
-        )
+        unit = BasicUnit(base_depth, 1) if basic else Unit(4 * base_depth, width * base_depth, 1)
         units = [unit] * n
         if place == "first" and i > 1:
             units[0] = unit._replace(stride=2)
@@ -420,9 +389,9 @@ def blocks_output_stride(output_stride, root=IMAGENET_ROOT):
     """
     if output_stride is None:
         return None
-    output_stride, root_stride = (
-        positive_int("output_stride", output_stride),
+    root_stride, output_stride = (
         root.stride * root.pool_stride if root else 1,
+        positive_int("output_stride", output_stride),
     )
     if output_stride % root_stride:
         raise ValueError(

@@ -1,6 +1,7 @@
-"""What stands in `data/`: photographs, handwritten digits, and published numbers with their sources."""
+"""What stands in `data/`: photographs, handwritten digits, published numbers with their sources, and stored experiments."""
 
 import os
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,17 @@ def path(*parts):
             "clone of the repository: install resnet_lib from there with `pip install -e .`"
         )
     return file
+
+
+def script(name):
+    """The program that made `data/<name>.csv` ("signals", "lesions", "depth", ...) as a module, for the use of its functions.
+
+    Raises FileNotFoundError for another name.
+    """
+    spec = spec_from_file_location(f"{__package__}.data.{name}", path(f"{name}.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Dataset(NamedTuple):
@@ -62,9 +74,8 @@ def cifar10():
     try:
         (train_images, train_labels), (test_images, test_labels) = tf.keras.datasets.cifar10.load_data()
     except Exception as error:  # a plain Exception for no network, ValueError for a wrong hash
-        cached = (
-            Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets/cifar-10-batches-py-target_archive"
-        )
+        keras = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+        cached = keras / "datasets/cifar-10-batches-py-target_archive"
         raise ConnectionError(
             f"CIFAR-10 could not be loaded ({error}). Where there is a network, download {CIFAR10_URL} (163 MB) and save it "
             f"here as {cached}; Keras checks and unpacks it from there"

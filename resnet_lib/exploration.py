@@ -20,12 +20,10 @@ from .architectures import (
     UNIT_KINDS,
     Architecture,
     get_architecture,
-    one_of,
-    positive_int,
     staged_blocks,
 )
-
-COLOR = "#0072b2"  # figures.COLORS["residual"], without loading matplotlib
+from .checks import one_of, positive_int
+from .figures import COLORS
 
 
 def design(units=(3, 4, 6, 3), base_depth=64, unit="bottleneck_v2", layout="v1.5", shortcut="B", root=IMAGENET_ROOT,
@@ -133,7 +131,7 @@ def picture(exploration):
         for i in range(row["units"]):
             parts.append(
                 f'<rect x="{x + i * step:.1f}" y="{125 - height:.1f}" width="{max(step - 2, step * 0.7):.1f}" '
-                f'height="{height:.1f}" fill="{COLOR}" fill-opacity="{shade:.2f}"/>'
+                f'height="{height:.1f}" fill="{COLORS["residual"]}" fill-opacity="{shade:.2f}"/>'
             )
         labels = [name, f"{row['units']} units", f"{row['size']}x{row['depth']}", f"{row['share_of_macs']:.0%} of MACs"]
         for i, label in enumerate(labels):
@@ -167,6 +165,7 @@ def explorer(**start):
         "shortcut": widgets.Dropdown(options=list(SHORTCUTS), value=start["shortcut"], description="shortcut"),
     }
     page = widgets.HTML()
+    page.add_class("jp-RenderedHTMLCommon")  # the look of JupyterLab's own tables
 
     def show(_=None):
         values = {name: control.value for name, control in controls.items()}

@@ -6,16 +6,8 @@ import html
 import io
 
 from .accounting import Layer, unit_layers
-from .architectures import (
-    SHORTCUTS,
-    UNIT_KINDS,
-    as_unit,
-    height_and_width,
-    one_of,
-    positive_int,
-    unit_kind,
-    unit_ordering,
-)
+from .architectures import SHORTCUTS, UNIT_KINDS, as_unit, unit_kind, unit_ordering
+from .checks import height_and_width, one_of, positive_int
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLORS = {

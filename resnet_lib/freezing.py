@@ -12,10 +12,12 @@ from collections import Counter
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from .architectures import ENGINES, PRECISIONS, one_of
+from .architectures import ENGINES, PRECISIONS
+from .checks import one_of
 from .tf_slim_compat import tf
 
 
@@ -56,39 +58,55 @@ def in_slices(forward, images):
     return tf.concat([forward(images[part[0] : part[-1] + 1]) for part in slices], axis=0)
 
 
-def _constant(name, value):
-    """A Const node."""
-    node = tf.compat.v1.NodeDef(name=name, op="Const")
-    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-    return node
+class FrozenGraph(NamedTuple):
+    """A network without variables: graph_def, in which images and weights are placeholders; weights: name of a placeholder ->
+    eager tensor; images, output: names of nodes."""
+
+    graph_def: object
+    weights: dict
+    images: str
+    output: str
+
+    def constant(self):
+        """The GraphDef with the weights in it as constants."""
+        graph_def = tf.compat.v1.GraphDef(versions=self.graph_def.versions)
+        for node in self.graph_def.node:
+            new = graph_def.node.add()
+            if node.name in self.weights:
+                new.name, new.op = node.name, "Const"
+                new.attr["dtype"].CopyFrom(node.attr["dtype"])
+                new.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(self.weights[node.name].numpy()))
+            else:
+                new.CopyFrom(node)
+        return graph_def
 
 
-def _values(function, nodes):
-    """What every constant and every variable's read is worth: name of the node -> array."""
+def _weights(function, nodes):
+    """The value of every variable's read and of every constant of real numbers: name of the node -> eager tensor."""
     resources = {placeholder.op.name: resource for resource, placeholder in function.graph.captures}
-    values = {}
+    weights = {}
     for node in nodes:
         if node.op == "ReadVariableOp":
-            read = tf.raw_ops.ReadVariableOp(resource=resources[node.input[0]], dtype=node.attr["dtype"].type)
-            values[node.name] = read.numpy()
-        elif node.op == "Const":
-            values[node.name] = tf.make_ndarray(node.attr["value"].tensor)
-    return values
+            weights[node.name] = tf.raw_ops.ReadVariableOp(
+                resource=resources[node.input[0]], dtype=node.attr["dtype"].type
+            )
+        elif node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum:
+            weights[node.name] = tf.constant(tf.make_ndarray(node.attr["value"].tensor))
+    return weights
 
 
-def _fold(node, nodes, values, uses):
+def _fold(node, nodes, weights, uses):
     """Turns a batch norm behind a convolution into a bias and scales the convolution's weights; leaves others alone."""
     convolution = nodes.get(node.input[0])
     if convolution is None or convolution.op != "Conv2D" or uses[convolution.name] > 1 or node.attr["is_training"].b:
         return
-    gamma, beta, mean, variance = (values[name] for name in node.input[1:5])
-    scale = gamma / np.sqrt(variance + np.float32(node.attr["epsilon"].f))
-    weights, shift = convolution.input[1], node.input[2]
-    if uses[weights] > 1 or uses[shift] > 1:  # shared with another layer, which would see them changed
+    kernel, shift = convolution.input[1], node.input[2]
+    if uses[kernel] > 1 or uses[shift] > 1:  # shared with another layer, which would see them changed
         return
-    values[weights] = values[weights] * scale
-    values[shift] = beta - scale * mean
+    gamma, beta, mean, variance = (weights[name] for name in node.input[1:5])
+    scale = gamma / tf.sqrt(variance + node.attr["epsilon"].f)
+    weights[kernel] = weights[kernel] * scale
+    weights[shift] = beta - scale * mean
     node.op = "BiasAdd"
     del node.input[3:], node.input[1]
     for attribute in set(node.attr) - {"T", "data_format"}:
@@ -96,7 +114,7 @@ def _fold(node, nodes, values, uses):
 
 
 def frozen_graph(function, precision="float32"):
-    """A function of one input and one output as a GraphDef without variables: (graph_def, input name, output name).
+    """A function of one input and one output, with its batch norms folded, as a FrozenGraph.
 
     function: a concrete function, as `wrap_function` gives it; what it captures are variables. precision: "bfloat16" makes
     every convolution, sum and pooling work on bfloat16 numbers; input, output and the statistics of the batch norms that
@@ -104,21 +122,23 @@ def frozen_graph(function, precision="float32"):
     """
     dtype = tf.as_dtype(one_of("precision", precision, PRECISIONS))
     graph_def = function.graph.as_graph_def()
-    nodes, values = {node.name: node for node in graph_def.node}, _values(function, graph_def.node)
+    nodes, weights = {node.name: node for node in graph_def.node}, _weights(function, graph_def.node)
     uses = Counter(name.removeprefix("^").split(":")[0] for node in graph_def.node for name in node.input)
     for node in graph_def.node:
         if node.op == "FusedBatchNormV3":
-            _fold(node, nodes, values, uses)
+            _fold(node, nodes, weights, uses)
     frozen, images = tf.compat.v1.GraphDef(versions=graph_def.versions), function.inputs[0].op.name
     statistics = {name for node in graph_def.node if node.op == "FusedBatchNormV3" for name in node.input[1:]}
     used = {name for node in graph_def.node for name in node.input}
+    read, weights = set(weights), {name: value for name, value in weights.items() if name in used}
+    for name in set(weights) - statistics:
+        weights[name] = tf.cast(weights[name], dtype)
     for node in graph_def.node:
-        if node.name in values:
-            if node.name in used:
-                value = values[node.name]
-                narrow = value.dtype == np.float32 and node.name not in statistics
-                frozen.node.append(_constant(node.name, value.astype(dtype.as_numpy_dtype) if narrow else value))
-        elif node.op != "Placeholder" or node.name == images:
+        if node.name in weights:
+            placeholder = frozen.node.add(name=node.name, op="Placeholder")
+            placeholder.attr["dtype"].type = weights[node.name].dtype.as_datatype_enum
+            placeholder.attr["shape"].shape.CopyFrom(weights[node.name].shape.as_proto())
+        elif node.name == images or (node.name not in read and node.op != "Placeholder"):
             if "T" in node.attr and node.attr["T"].type == tf.float32.as_datatype_enum:
                 node.attr["T"].type = dtype.as_datatype_enum
             node.input[:] = [
@@ -130,7 +150,7 @@ def frozen_graph(function, precision="float32"):
         frozen.node.append(_cast(f"{images}/narrow", images, tf.float32, dtype))
         frozen.node.append(_cast(f"{output}/float32", output, dtype, tf.float32))
         output = f"{output}/float32"
-    return frozen, images, output
+    return FrozenGraph(frozen, weights, images, output)
 
 
 def _cast(name, source, before, after):
@@ -172,31 +192,33 @@ class Frozen:
         return f"<Frozen {self.name}, {self.precision}, {self.engine}>"
 
 
-def _imported(function, input_shape, precision):
-    graph_def, images, output = frozen_graph(function, precision)
+def imported(function, input_shape, precision):
+    """The frozen function on its own, (function, weights): what it captures are the eager tensors in `weights`, by name."""
+    graph_def, weights, images, output = frozen_graph(function, precision)
 
     def run(x):
-        return tf.graph_util.import_graph_def(graph_def, {images: x}, [f"{output}:0"], name="")[0]
+        inputs = {images: x, **{name: tf.identity(value) for name, value in weights.items()}}
+        return tf.graph_util.import_graph_def(graph_def, inputs, [f"{output}:0"], name="")[0]
 
-    imported = tf.compat.v1.wrap_function(run, [tf.TensorSpec(input_shape, tf.float32)])
-    return imported.prune(imported.inputs[0], imported.outputs[0])
+    wrapped = tf.compat.v1.wrap_function(run, [tf.TensorSpec(input_shape, tf.float32)])
+    return wrapped.prune(wrapped.inputs[0], wrapped.outputs[0]), weights
 
 
 def _tf(function, input_shape, precision):
-    imported = _imported(function, input_shape, precision)
-    return lambda images: in_slices(imported, images)
+    frozen, _ = imported(function, input_shape, precision)
+    return lambda images: in_slices(frozen, images)
 
 
 def _xla(function, input_shape, precision):
-    return tf.function(_imported(function, input_shape, precision), jit_compile=True)
+    return tf.function(imported(function, input_shape, precision)[0], jit_compile=True)
 
 
 def _session(function, input_shape, precision):
-    graph_def, images, output = frozen_graph(function, precision)
+    frozen = frozen_graph(function, precision)
     with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(graph_def, name="")
+        tf.graph_util.import_graph_def(frozen.constant(), name="")
     session = tf.compat.v1.Session(graph=graph)
-    return lambda x: tf.constant(session.run(f"{output}:0", {f"{images}:0": x.numpy()}))
+    return lambda x: tf.constant(session.run(f"{frozen.output}:0", {f"{frozen.images}:0": x.numpy()}))
 
 
 def _openvino(function, input_shape, precision):
@@ -205,11 +227,10 @@ def _openvino(function, input_shape, precision):
         raise ImportError("engine: 'openvino' needs the package of that name: pip install 'resnet-lib[openvino]'")
     import openvino
 
-    graph_def, _, _ = frozen_graph(function)
     core = openvino.Core()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frozen.pb")  # read as a file: `openvino.convert_model` would report to its makers
-        path.write_bytes(graph_def.SerializeToString())
+        path.write_bytes(frozen_graph(function).constant().SerializeToString())
         model = core.read_model(path)
     model.reshape(openvino.PartialShape([-1 if side is None else side for side in input_shape]))
     hints = {

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import trange
 
-from .architectures import BasicUnit, positive_int
+from .architectures import BasicUnit
+from .checks import positive_int
 from .resnet_utils import conv2d_same
 from .tf_slim_compat import slim, tf
 

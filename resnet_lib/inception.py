@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .architectures import positive_int
-from .resnet_utils import check_images
+from .checks import positive_int
+from .resnet_utils import check_images, resnet_arg_scope
 from .tf_slim_compat import slim, tf
 
 __all__ = ["inception_arg_scope", "inception_module", "inception_resnet_v1", "inception_resnet_v2", "inception_v4",
@@ -285,27 +285,11 @@ inception_v4.default_image_size = inception_resnet_v1.default_image_size = incep
 
 def inception_arg_scope(is_training=True, weight_decay=0.00004, batch_norm_decay=0.9997, batch_norm_epsilon=0.001,
                         batch_norm_scale=False):  # fmt: skip
-    """Defaults of every layer in an Inception network: L2 of the weights, He initialization, batch norm and ReLU.
+    """`resnet_arg_scope` with the numbers of the public models, and L2 of the classifier's weights too.
 
     batch_norm_scale: the public models train no gamma; other libraries do, and count its numbers as parameters.
     """
-    batch_norm = {
-        "decay": batch_norm_decay,
-        "epsilon": batch_norm_epsilon,
-        "scale": batch_norm_scale,
-        "updates_collections": tf.compat.v1.GraphKeys.UPDATE_OPS,
-    }
-    with (
-        slim.arg_scope([slim.conv2d, slim.fully_connected], weights_regularizer=slim.l2_regularizer(weight_decay)),
-        slim.arg_scope(
-            [slim.conv2d],
-            weights_initializer=slim.variance_scaling_initializer(),
-            activation_fn=tf.nn.relu,
-            normalizer_fn=slim.batch_norm,
-            normalizer_params=batch_norm,
-        ),
-        # is_training stands here alone, not in normalizer_params: there, it would win over the network's own is_training.
-        slim.arg_scope([slim.batch_norm], **batch_norm),
-        slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training) as scope,
-    ):
+    convolutions = resnet_arg_scope(is_training, weight_decay, batch_norm_decay, batch_norm_epsilon, batch_norm_scale)
+    regularizer = slim.l2_regularizer(weight_decay)
+    with slim.arg_scope(convolutions), slim.arg_scope([slim.fully_connected], weights_regularizer=regularizer) as scope:
         return scope

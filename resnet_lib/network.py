@@ -14,7 +14,8 @@ import numpy as np
 
 from . import orderings, resnet_v1, resnet_v2
 from .accounting import Cost, cost, trace
-from .architectures import OTHER_NETS, OWN, UNIT_KINDS, get_architecture, height_and_width, one_of, positive_int
+from .architectures import OTHER_NETS, OWN, UNIT_KINDS, get_architecture
+from .checks import height_and_width, one_of, positive_int
 from .freezing import Frozen, checked_images, in_slices, shape_text
 from .graph_cost import graph_cost
 from .resnet_utils import callable_blocks, resnet_arg_scope

@@ -13,7 +13,7 @@ import re
 from .accounting import unit_convolutions
 from .architectures import UNIT_KINDS, BasicUnit, unit_ordering
 from .resnet_utils import conv1x1, conv2d_same, unit_sum
-from .resnet_v2 import basic
+from .resnet_v2 import BARE, basic
 from .tf_slim_compat import slim, tf
 
 
@@ -35,20 +35,13 @@ def make_unit(kind):
         arguments = sizes(**args)
         convolutions = unit_convolutions(arguments, stride_in)
         strided = 1 if sizes is BasicUnit or stride_in == "1x1" else 2  # the convolution that has the unit's stride
-        bare = {"normalizer_fn": None, "activation_fn": None}
         last = {"activation_fn": tf.nn.relu if "ReLU" in ordering.last else None}
         if "BN" not in ordering.last:  # a bias does the work of its beta, unless a BN behind the sum does
             last |= {"normalizer_fn": None, **({"biases_initializer": None} if "BN" in ordering.after else {})}
         with tf.compat.v1.variable_scope(scope, kind, [inputs]) as sc:
             net = start = _norm_relu(inputs, ordering.first, "preact")
-            project = bare if ordering.first else {"activation_fn": None}
-            add = unit_sum(
-                inputs,
-                arguments.depth,
-                arguments.stride,
-                shortcut,
-                lambda: conv1x1(start, arguments.depth, arguments.stride, **project, scope="shortcut"),
-            )
+            project = BARE if ordering.first else {"activation_fn": None}
+            add = unit_sum(inputs, arguments.depth, arguments.stride, shortcut, start, **project)
             for i, (kernel, channels, stride) in enumerate(convolutions, 1):
                 with slim.arg_scope([slim.conv2d], **(last if i == len(convolutions) else {})):
                     if kernel == 1:

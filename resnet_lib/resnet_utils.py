@@ -7,16 +7,8 @@ in `Block.args`, `is_training` in the arg scope. Taken apart piece by piece in n
 
 from contextlib import contextmanager
 
-from .architectures import (
-    SHORTCUTS,
-    Block,
-    check_identity,
-    check_reachable,
-    one_of,
-    positive_int,
-    unit_kind,
-    unit_type,
-)
+from .architectures import ARCHITECTURES, SHORTCUTS, Block, Unit, check_identity, check_reachable, unit_kind, unit_type
+from .checks import one_of, positive_int
 from .tf_slim_compat import slim, tf
 
 __all__ = ["Block", "conv2d_same", "resnet_arg_scope", "stack_blocks_dense", "subsample"]
@@ -63,12 +55,13 @@ def conv1x1(inputs, num_outputs, stride, **options):
     return slim.conv2d(subsample(inputs, stride), num_outputs, [1, 1], stride=1, **options)
 
 
-def unit_sum(inputs, depth, stride, shortcut, project):
+def unit_sum(inputs, depth, stride, shortcut, start, **projection):
     """Makes the shortcut of a unit; returns the function that adds it to the residual: residual -> sum.
 
     shortcut: what is added is `inputs` as they are if possible, else as He et al. 2015 (section 3.3) name it: "A" subsamples
-    and pads with zero channels, "B" calls `project()` where the number of channels changes and subsamples elsewhere, "C"
-    always projects; "none" adds 0: a plain network. The others, of He et al. 2016 (section 3.1), change what A gives:
+    and pads with zero channels, "B" projects where the number of channels changes and subsamples elsewhere, "C" always
+    projects; "none" adds 0: a plain network. A projection is a 1x1 convolution of `start`, what the first convolution of
+    the unit reads, with the options `projection`. The others, of He et al. 2016 (section 3.1), change what A gives:
     0.5 x + 0.5 F ("scaling"); (1 - g) x + g F ("exclusive_gating") and (1 - g) x + F ("shortcut_only_gating") with the gate
     g = sigmoid(W x + b), W a 1x1 convolution, b beginning at -6; "dropout" adds a random half of x in training, and 0.5 x
     otherwise. Raises ValueError for another one, and for an identity that would have to drop channels.
@@ -78,7 +71,7 @@ def unit_sum(inputs, depth, stride, shortcut, project):
         return lambda residual: 0 + residual
     check_identity(shortcut, depth_in, depth, tf.compat.v1.get_variable_scope().name)
     if shortcut == "C" or (shortcut == "B" and depth != depth_in):
-        identity = project()
+        identity = conv1x1(start, depth, stride, **projection, scope="shortcut")
     else:
         identity = subsample(inputs, stride, "shortcut")
         if depth != depth_in:
@@ -139,13 +132,8 @@ def stack_blocks_dense(net, blocks, output_stride=None, outputs_collections=None
     return net
 
 
-def resnet_arg_scope(
-    is_training=True,
-    weight_decay=0.001,
-    batch_norm_decay=0.997,
-    batch_norm_epsilon=1e-5,
-    batch_norm_scale=True,
-):
+def resnet_arg_scope(is_training=True, weight_decay=0.001, batch_norm_decay=0.997, batch_norm_epsilon=1e-5,
+                     batch_norm_scale=True):  # fmt: skip
     """Defaults of every layer in a ResNet: L2, He initialization, batch norm and ReLU after each convolution, SAME pooling.
 
     weight_decay is 0.001 as in the source text; He et al. (2015, section 3.4) and tf-slim use 0.0001. is_training comes
@@ -227,22 +215,27 @@ def callable_blocks(architecture, unit_fns):
     unit_fns: name -> function, as `resnet_v1.UNIT_FNS` and `resnet_v2.UNIT_FNS`.
     """
 
-    def unit_fn(block):
-        return unit_fns[unit_kind(block.unit_fn)] if isinstance(block.unit_fn, str) else block.unit_fn
-
-    return [block._replace(unit_fn=unit_fn(block)) for block in architecture.blocks]
+    fns = [unit_fns[unit_kind(fn)] if isinstance(fn, str) else fn for _, fn, _ in architecture.blocks]
+    return [block._replace(unit_fn=fn) for block, fn in zip(architecture.blocks, fns, strict=True)]
 
 
-def named_network(architecture, network, unit_fns):
+def slim_block(scope, unit_fn, base_depth, num_units, stride):
+    """A Block as tf-slim lays it out, in its dict form: depths of 4 * base_depth, the stride in the *last* unit."""
+    strides = [1] * (num_units - 1) + [stride]
+    return Block(scope, unit_fn, [Unit(4 * base_depth, base_depth, stride)._asdict() for stride in strides])
+
+
+def named_network(name, network, unit_fns):
     """The function of a named network, called as tf-slim's: `resnet_v2_50(inputs, num_classes, ...)`."""
+    architecture = ARCHITECTURES[name]
 
     def named(inputs, num_classes=None, is_training=None, global_pool=True, output_stride=None, reuse=None,
-              scope=architecture.name):  # fmt: skip
+              scope=name):  # fmt: skip
         return network(inputs, callable_blocks(architecture, unit_fns), num_classes, is_training, global_pool,
                        output_stride, root=architecture.root, reuse=reuse, scope=scope,
                        shortcut=architecture.shortcut, stride_in=architecture.stride_in)  # fmt: skip
 
-    named.__name__ = named.__qualname__ = architecture.name
+    named.__name__ = named.__qualname__ = name
     named.__doc__ = (
         f"ResNet V{architecture.version} of {architecture.layers} layers, units {architecture.units}, stride layout "
         f"{architecture.layout!r}, shortcut {architecture.shortcut!r}: see `resnet_v{architecture.version}`."

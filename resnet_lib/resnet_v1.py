@@ -8,7 +8,8 @@ not have. Notebook 03 draws the units, notebook 04 explains the depths.
         logits, end_points = resnet_v1_34(images, num_classes=1000)
 """
 
-from .architectures import ARCHITECTURES, IMAGENET_ROOT, blocks_output_stride, one_of, slim_block
+from .architectures import IMAGENET_ROOT, blocks_output_stride
+from .checks import one_of
 from .resnet_utils import (
     check_images,
     classifier,
@@ -18,6 +19,7 @@ from .resnet_utils import (
     network_scope,
     resnet_arg_scope,
     root_block,
+    slim_block,
     stack_blocks_dense,
     unit_sum,
 )
@@ -39,13 +41,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     stride1, stride2 = (stride, 1) if one_of("stride_in", stride_in, ("1x1", "3x3")) == "1x1" else (1, stride)
     rate = rate * dilation if stride_in == "1x1" else rate
     with tf.compat.v1.variable_scope(scope, "bottleneck_v1", [inputs]) as sc:
-        add = unit_sum(
-            inputs,
-            depth,
-            stride,
-            shortcut,
-            lambda: conv1x1(inputs, depth, stride, activation_fn=None, scope="shortcut"),
-        )
+        add = unit_sum(inputs, depth, stride, shortcut, inputs, activation_fn=None)
         residual = conv1x1(inputs, depth_bottleneck, stride1, scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride2, rate=rate, scope="conv2")
         residual = slim.conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope="conv3")
@@ -60,13 +56,7 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
     relu(x + F(x)), He et al. 2015, Fig. 2 and Fig. 5 left. Otherwise as `bottleneck`; stride_in makes no difference.
     """
     with tf.compat.v1.variable_scope(scope, "basic_v1", [inputs]) as sc:
-        add = unit_sum(
-            inputs,
-            depth,
-            stride,
-            shortcut,
-            lambda: conv1x1(inputs, depth, stride, activation_fn=None, scope="shortcut"),
-        )
+        add = unit_sum(inputs, depth, stride, shortcut, inputs, activation_fn=None)
         residual = conv2d_same(inputs, depth, 3, stride, rate=rate, scope="conv1")
         residual = slim.conv2d(residual, depth, [3, 3], rate=rate * dilation, activation_fn=None, scope="conv2")
         return slim.utils.collect_named_outputs(outputs_collections, sc.name, tf.nn.relu(add(residual)))
@@ -76,20 +66,9 @@ bottleneck.kind, basic.kind = "bottleneck_v1", "basic_v1"
 UNIT_FNS = {fn.kind: fn for fn in (bottleneck, basic)}
 
 
-def resnet_v1(
-    inputs,
-    blocks,
-    num_classes=None,
-    is_training=None,
-    global_pool=True,
-    output_stride=None,
-    include_root_block=True,
-    reuse=None,
-    scope=None,
-    root=IMAGENET_ROOT,
-    shortcut="B",
-    stride_in="3x3",
-):
+def resnet_v1(inputs, blocks, num_classes=None, is_training=None, global_pool=True, output_stride=None,
+              include_root_block=True, reuse=None, scope=None, root=IMAGENET_ROOT, shortcut="B",
+              stride_in="3x3"):  # fmt: skip
     """A ResNet V1 of any list of Blocks: (net, end_points). Arguments, results and errors as in `resnet_v2.resnet_v2`.
 
     Source: He et al. 2015 (arXiv:1512.03385), section 3.3 and Table 1. With shortcut="none" it is their plain network.
@@ -108,13 +87,9 @@ resnet_v1.default_image_size = 224
 
 def resnet_v1_block(scope, base_depth, num_units, stride):
     """A block of `num_units` bottlenecks of depth 4 * base_depth; the last one has the stride. tf-slim's dict form."""
-    block = slim_block(scope, bottleneck, base_depth, num_units, stride)
-    return block._replace(args=[unit._asdict() for unit in block.args])
+    return slim_block(scope, bottleneck, base_depth, num_units, stride)
 
 
-def _named(layers):
-    return named_network(ARCHITECTURES[f"resnet_v1_{layers}"], resnet_v1, UNIT_FNS)
-
-
-resnet_v1_18, resnet_v1_34 = _named(18), _named(34)
-resnet_v1_50, resnet_v1_101, resnet_v1_152, resnet_v1_200 = _named(50), _named(101), _named(152), _named(200)
+resnet_v1_18, resnet_v1_34, resnet_v1_50, resnet_v1_101, resnet_v1_152, resnet_v1_200 = (
+    named_network(f"resnet_v1_{layers}", resnet_v1, UNIT_FNS) for layers in (18, 34, 50, 101, 152, 200)
+)

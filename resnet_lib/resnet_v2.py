@@ -8,7 +8,8 @@ explains the depths.
         logits, end_points = resnet_v2_152(images, num_classes=1000)
 """
 
-from .architectures import ARCHITECTURES, IMAGENET_ROOT, blocks_output_stride, one_of, slim_block
+from .architectures import IMAGENET_ROOT, blocks_output_stride
+from .checks import one_of
 from .resnet_utils import (
     check_images,
     classifier,
@@ -18,6 +19,7 @@ from .resnet_utils import (
     network_scope,
     resnet_arg_scope,
     root_block,
+    slim_block,
     stack_blocks_dense,
     unit_sum,
 )
@@ -48,9 +50,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     with tf.compat.v1.variable_scope(scope, "bottleneck_v2", [inputs]) as sc:
         slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
         preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope="preact")
-        add = unit_sum(
-            inputs, depth, stride, shortcut, lambda: conv1x1(preact, depth, stride, **BARE, scope="shortcut")
-        )
+        add = unit_sum(inputs, depth, stride, shortcut, preact, **BARE)
         residual = conv1x1(preact, depth_bottleneck, stride1, scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride2, rate=rate, scope="conv2")
         residual = slim.conv2d(residual, depth, [1, 1], stride=1, **BARE, scope="conv3")
@@ -67,9 +67,7 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
     with tf.compat.v1.variable_scope(scope, "basic_v2", [inputs]) as sc:
         slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
         preact = slim.batch_norm(inputs, activation_fn=tf.nn.relu, scope="preact")
-        add = unit_sum(
-            inputs, depth, stride, shortcut, lambda: conv1x1(preact, depth, stride, **BARE, scope="shortcut")
-        )
+        add = unit_sum(inputs, depth, stride, shortcut, preact, **BARE)
         residual = conv2d_same(preact, depth, 3, stride, rate=rate, scope="conv1")
         residual = slim.conv2d(residual, depth, [3, 3], rate=rate * dilation, **BARE, scope="conv2")
         return slim.utils.collect_named_outputs(outputs_collections, sc.name, add(residual))
@@ -79,20 +77,9 @@ bottleneck.kind, basic.kind = "bottleneck_v2", "basic_v2"
 UNIT_FNS = {fn.kind: fn for fn in (bottleneck, basic)}
 
 
-def resnet_v2(
-    inputs,
-    blocks,
-    num_classes=None,
-    is_training=None,
-    global_pool=True,
-    output_stride=None,
-    include_root_block=True,
-    reuse=None,
-    scope=None,
-    root=IMAGENET_ROOT,
-    shortcut="B",
-    stride_in="3x3",
-):
+def resnet_v2(inputs, blocks, num_classes=None, is_training=None, global_pool=True, output_stride=None,
+              include_root_block=True, reuse=None, scope=None, root=IMAGENET_ROOT, shortcut="B",
+              stride_in="3x3"):  # fmt: skip
     """A ResNet V2 of any list of Blocks: (net, end_points).
 
     inputs: [batch, height, width, channels], batch, height and width may be unknown.
@@ -127,13 +114,9 @@ resnet_v2.default_image_size = 224
 
 def resnet_v2_block(scope, base_depth, num_units, stride):
     """A block of `num_units` bottlenecks of depth 4 * base_depth; the last one has the stride. tf-slim's dict form."""
-    block = slim_block(scope, bottleneck, base_depth, num_units, stride)
-    return block._replace(args=[unit._asdict() for unit in block.args])
+    return slim_block(scope, bottleneck, base_depth, num_units, stride)
 
 
-def _named(layers):
-    return named_network(ARCHITECTURES[f"resnet_v2_{layers}"], resnet_v2, UNIT_FNS)
-
-
-resnet_v2_18, resnet_v2_34 = _named(18), _named(34)
-resnet_v2_50, resnet_v2_101, resnet_v2_152, resnet_v2_200 = _named(50), _named(101), _named(152), _named(200)
+resnet_v2_18, resnet_v2_34, resnet_v2_50, resnet_v2_101, resnet_v2_152, resnet_v2_200 = (
+    named_network(f"resnet_v2_{layers}", resnet_v2, UNIT_FNS) for layers in (18, 34, 50, 101, 152, 200)
+)

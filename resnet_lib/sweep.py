@@ -22,7 +22,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from . import data
-from .architectures import ORDERINGS, SHORTCUTS, cifar_architecture, one_of
+from .architectures import ORDERINGS, SHORTCUTS, cifar_architecture
+from .checks import one_of
 from .highway import highway_unit
 from .orderings import recurrent_unit
 from .tf_slim_compat import tf
@@ -70,10 +71,8 @@ def run(family, layers, seed, recipe=None, dataset="digits", threads=1, checkpoi
     except Exception as error:  # whatever it is, it belongs to this run and not to the others
         row["error"] = f"{type(error).__name__}: {error}"
     row["versions"] = f"tensorflow {tf.__version__}, python {platform.python_version()}"
-    row["seconds"], row["date"] = (
-        time.perf_counter() - started,
-        datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
+    row["seconds"] = time.perf_counter() - started
+    row["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
     return {column: row.get(column) for column in COLUMNS}
 
 

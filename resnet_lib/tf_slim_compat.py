@@ -46,9 +46,8 @@ def _without_start_up_noise():
 
 def _says_something_new(record):
     """False for the notices that old functions are called by tf-slim, tf-keras or the profiler: no user can mend that."""
-    caller = record.getMessage().split(": ", 1)[
-        0
-    ]  # "From <path>:<line> (<module>)", as TensorFlow's deprecations begin
+    # "From <path>:<line> (<module>): ...", as TensorFlow's deprecations begin
+    caller = record.getMessage().split(": ", 1)[0]
     return not re.match(r"From .*(tf_slim|tf_keras|tensorflow.python.profiler)", caller)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import trange
 
-from .architectures import positive_int
+from .checks import positive_int
 from .tf_slim_compat import tf
 
 

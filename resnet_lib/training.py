@@ -17,7 +17,8 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from .architectures import get_architecture, positive_int
+from .architectures import get_architecture
+from .checks import positive_int
 from .network import network_function
 from .tf_slim_compat import tf
 

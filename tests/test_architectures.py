@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from resnet_lib import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
-from resnet_lib.architectures import CIFAR_ROOT, IMAGENET_ROOT, as_unit, get_architecture, height_and_width
+from resnet_lib.architectures import CIFAR_ROOT, IMAGENET_ROOT, as_unit, get_architecture
+from resnet_lib.checks import height_and_width
 
 UNITS = {
     "plain_18": (2, 2, 2, 2),
@@ -36,6 +37,10 @@ def test_every_named_network_is_in_the_table():
 @pytest.mark.parametrize("name", UNITS)
 def test_a_network_has_the_layers_of_its_name(name):
     assert ARCHITECTURES[name].layers == (50 if name == "wide_resnet_50_2" else int(name.rsplit("_", 1)[1]))
+
+
+def test_a_network_without_a_root_has_a_layer_less():
+    assert dataclasses.replace(ARCHITECTURES["resnet_v2_50"], root=None).layers == 49
 
 
 def test_each_network_has_the_units_layout_and_shortcut_of_its_source():

@@ -39,6 +39,8 @@ def test_missing_data_says_what_is_there():
         FileNotFoundError, match=r"no 'photos/cat.jpg'; in photos/ there is: \['china.jpg', 'flower.jpg'\]"
     ):
         data.photo("cat")
+    with pytest.raises(FileNotFoundError, match=r"no 'cats.py'; in data/ there is: .*'signals.py'"):
+        data.script("cats")
 
 
 def test_a_picture_carries_its_alt_text_and_twice_the_pixels():

@@ -1,7 +1,5 @@
 import base64
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +10,6 @@ import resnet_lib
 from resnet_lib import ARCHITECTURES, Block, cost, trace
 from resnet_lib.architectures import CIFAR_ROOT, LAYOUTS, SHORTCUTS, UNIT_KINDS
 from resnet_lib.exploration import design, explore, explorer, picture
-from resnet_lib.figures import COLORS
 
 
 @pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_50", "resnet_v2_152", "plain_34", "resnet_v1_cifar_20"])
@@ -128,9 +125,3 @@ def test_bad_input_is_named():
     }.items():
         with pytest.raises((ValueError, TypeError), match=message):
             design(**dict([wrong]))
-
-
-def test_exploring_loads_no_tensorflow_and_uses_the_suites_blue():
-    code = "import sys; from resnet_lib import explore; explore()._repr_html_(); assert 'tensorflow' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert resnet_lib.exploration.COLOR == COLORS["residual"]

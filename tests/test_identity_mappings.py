@@ -6,7 +6,6 @@ compared so.
 """
 
 import itertools
-import runpy
 from collections import namedtuple
 
 import numpy as np
@@ -22,8 +21,8 @@ from resnet_lib.sweep import FAMILIES
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import Recipe, train
 
-SCRIPT = runpy.run_path(str(data.path("signals.py")))
-FIFTY = settings(max_examples=17, deadline=None)  # of three networks each, see `pieces`: 51
+SIGNALS = data.script("signals")
+FIFTY = settings(max_examples=10, deadline=None)  # each with five sets of weights and images, see `pieces`
 seeds = st.integers(0, 999)
 
 
@@ -47,7 +46,7 @@ Pieces = namedtuple("Pieces", "x residuals gates gradients direct detours units"
 
 
 def pieces(net, seed, with_detours=False):
-    """Three networks of one description, in training mode on random images: a list of Pieces.
+    """Five networks of one description, in training mode on random images: a list of Pieces.
 
     Weights, batch norms, biases and images are random, and so is the gradient of the loss for the logits.
     """
@@ -59,7 +58,7 @@ def pieces(net, seed, with_detours=False):
         logits, end_points = network_function(net, 3, seed=seed)(images, is_training=True)
         upstream = tf.compat.v1.placeholder(tf.float32, logits.shape)
         loss = tf.reduce_sum(logits * upstream)
-        x, residuals, gates = SCRIPT["unit_tensors"](net, end_points)
+        x, residuals, gates = SIGNALS.unit_tensors(net, end_points)
         gradients = tf.gradients(loss, x)
         direct = tf.gradients(loss, x, stop_gradients=residuals + gates)
         detours = []
@@ -70,7 +69,7 @@ def pieces(net, seed, with_detours=False):
             detours.append(tf.gradients(total, x[start], grad_ys=gradients[-1])[0])
         session.run(tf.compat.v1.global_variables_initializer())
         variables, made = tf.compat.v1.trainable_variables(), []
-        for _ in range(3):
+        for _ in range(5):
             values = {}
             for variable in variables:
                 spread = np.sqrt(2 / max(1, np.prod(variable.shape[:-1])))
@@ -203,7 +202,7 @@ def test_signals_of_a_checkpoint_are_those_of_the_network_that_loads_it(tmp_path
     digits, net = data.digits(200), FAMILIES["v2"](8)
     train(net, digits, Recipe(epochs=1, learning_rate=0.05), seed=3, checkpoint=tmp_path / "net.npz", threads=1)
     images, labels = digits.test_images[:20], digits.test_labels[:20]
-    x, _, _ = SCRIPT["signals"](net, images, labels, weights=tmp_path / "net.npz", is_training=False)
+    x, _, _ = SIGNALS.signals(net, images, labels, weights=tmp_path / "net.npz", is_training=False)
     network = build(net, image_size=8, channels_in=1)
     fresh = network.end_points(images)["block3"].numpy()
     network.load(tmp_path / "net.npz")
@@ -213,12 +212,12 @@ def test_signals_of_a_checkpoint_are_those_of_the_network_that_loads_it(tmp_path
 
 def test_the_stored_signals_are_complete_and_can_be_made_again():
     stored = pd.read_csv(data.path("signals.csv"))
-    fresh, trained = SCRIPT["VARIANTS"], SCRIPT["TRAINED"]
+    fresh, trained = SIGNALS.VARIANTS, SIGNALS.TRAINED
     runs = {(family, 56, seed, "fresh") for family in fresh for seed in range(5)}
     runs |= {(family, 56, seed, "trained") for family in trained for seed in range(5)}
     groups = stored.groupby(["family", "layers", "seed", "state"])
     assert set(groups.groups) == runs and (groups["unit"].apply(list).map(len) == 28).all()
-    made = SCRIPT["measure"]("residual", 56, 0, "fresh")
+    made = SIGNALS.measure("residual", 56, 0, "fresh")
     assert list(made.columns) == list(stored.columns)
     there = groups.get_group(("residual", 56, 0, "fresh"))
     for column in made.columns[5:]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from slim_networks import images, randomize, variables
 
-from resnet_lib import inception
+from resnet_lib import build, inception
 from resnet_lib.data import published
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.inception import inception_arg_scope, inception_module, residual_module
@@ -395,6 +395,15 @@ def test_the_smallest_image_is_as_small_as_the_convolutions_allow(name, auxiliar
 
 
 @each_network
+def test_a_network_is_built_by_its_name(name, skeletons):
+    network = build(name, num_classes=5)
+    assert network.input_shape == (None, 299, 299, 3) and network.name == name
+    logits = network(images(1, 299, 299, 3))
+    assert logits.shape == (1, 1, 1, 5) and np.isfinite(logits).all() and np.std(logits) > 0
+    assert {"Conv2d_1a_3x3", "Predictions"} <= set(network.end_points(images(1, 299, 299, 3)))
+
+
+@each_network
 def test_unknown_batch_height_and_width(name, skeletons):
     function = wrapped(NETWORKS[name], num_classes=5)
     assert function.structured_outputs[0].shape.as_list() == [None, 1, 1, 5]
@@ -432,14 +441,19 @@ def test_reuse_shares_variables_and_features_need_no_classifier(skeletons):
 
 
 def test_the_arg_scope_sets_gamma_and_weight_decay():
-    with tf.Graph().as_default() as graph:
+    """L2 of every kernel and matrix, the classifier's too, and of nothing else: half the decay times the sum of squares."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         with slim.arg_scope(inception_arg_scope(weight_decay=0.5, batch_norm_scale=True)):
             residual_module(tf.zeros([1, 5, 5, 4]), ("1x1 3",), scope="m")
-        losses = graph.get_collection(tf.compat.v1.GraphKeys.REGULARIZATION_LOSSES)
-        kinds = sorted(variable.name.rsplit("/", 1)[1] for variable in tf.compat.v1.trainable_variables())
-    assert kinds == ["beta:0", "biases:0", "gamma:0", "weights:0", "weights:0"]
-    assert len(losses) == 2 and all("weights" in loss.name or "Conv2d" in loss.name for loss in losses)
-    assert 0.5 in [op.get_attr("value").float_val[0] for op in graph.get_operations() if op.name.endswith("/scale")]
+            slim.fully_connected(tf.zeros([1, 4]), 2, scope="classifier")
+        trained = tf.compat.v1.trainable_variables()
+        session.run(tf.compat.v1.global_variables_initializer())
+        losses = session.run(tf.compat.v1.losses.get_regularization_losses())
+        values = session.run(trained)
+    leaves = [variable.name.rsplit("/", 1)[1] for variable in trained]
+    assert sorted(leaves) == ["beta:0", "biases:0", "biases:0", "gamma:0", *3 * ["weights:0"]]
+    weights = [value for leaf, value in zip(leaves, values, strict=True) if leaf == "weights:0"]
+    np.testing.assert_allclose(losses, [0.5 / 2 * np.sum(value**2) for value in weights], rtol=1e-5)
 
 
 def test_bad_input_is_named(skeletons):

@@ -23,7 +23,7 @@ def recurrent(depth, steps, size, seed=0):
 
 
 @given(depth=st.integers(1, 5), steps=st.integers(1, 6), size=st.integers(2, 7), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_block_of_recurrent_units_is_a_scan_with_one_set_of_weights(depth, steps, size, seed):
     """h <- h + W2 * relu(norm(W1 * relu(norm(h)))): one W1 and W2 for all steps; the norms are what a step reads in."""
     network, values = recurrent(depth, steps, size, seed)
@@ -47,7 +47,7 @@ def test_a_block_of_recurrent_units_is_a_scan_with_one_set_of_weights(depth, ste
         np.testing.assert_allclose(states[i], unit, rtol=1e-3, atol=1e-4 * np.abs(unit).max())
 
 
-@pytest.mark.parametrize("layers", [20, 56])
+@pytest.mark.parametrize("layers", [20, 32])
 def test_shared_weights_do_not_grow_with_depth(layers):
     """Beyond the root, the classifier and the two units that change the shape, one unit a block has weights; each has norms."""
     counts = {name: graph_cost(build(FAMILIES[name](layers), 32)) for name in ("recurrent", "v2")}
@@ -70,3 +70,12 @@ def test_a_recurrent_network_trains_and_its_weights_are_one():
     after = network.end_points(x)
     changed = [name for name in before if not np.allclose(before[name], after[name], rtol=1e-6)]
     assert {f"block1/unit_{i}/basic_v2/conv1" for i in (1, 2, 3)} <= set(changed) and "conv1" not in changed
+
+
+def test_a_unit_that_changes_the_shape_by_its_stride_alone_has_weights_of_its_own():
+    block = Block("block1", recurrent_unit, ((3, 1), (3, 2), (3, 1)))
+    network = build(Architecture("net", (block,), Root(3, 3, 1, 1), "A"), 8, num_classes=None)
+    owners = {
+        v.name.split("/")[2] for v in network.variables if v.name.endswith("conv1/weights:0") and "block1" in v.name
+    }
+    assert owners == {"shared", "unit_2"}

@@ -27,6 +27,13 @@ def test_depth_table_is_the_source_texts_cell_by_cell(table):
     assert list(table.loc[("layers", "")]) == ["18", "34", "50", "101", "152"][-len(cells) :]
 
 
+@pytest.mark.parametrize("layout", ["paper", "v1.5", "slim"])
+def test_a_block_stands_at_the_size_of_its_3x3_convolutions_in_every_layout(layout):
+    sizes = {"conv2_x": "56x56", "conv3_x": "28x28", "conv4_x": "14x14", "conv5_x": "7x7"}
+    table = depth_table(["resnet_v2_50"], layout=layout)
+    assert {stage: size for stage, size in table.index if stage in sizes} == sizes
+
+
 def test_the_last_row_holds_the_macs_of_the_layout_and_shortcut():
     paper = ["1.814", "3.664", "3.858", "7.570", "11.282"]
     assert list(depth_table().loc[("MACs", "")]) == [f"{macs} x 10^9" for macs in paper]

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-import runpy
 from fractions import Fraction
 
 import numpy as np
@@ -17,8 +16,8 @@ from resnet_lib import Architecture, Block, Root, build, data
 from resnet_lib.highway import LAYERS, LayerWeights, initialize_stack, stack_layers
 from resnet_lib.tf_slim_compat import tf
 
-LESIONS = runpy.run_path(str(data.path("lesions.py")))
-DEPTH = runpy.run_path(str(data.path("depth.py")))
+LESIONS = data.script("lesions")
+DEPTH = data.script("depth")
 seeds = st.integers(0, 10_000)
 fifty = settings(max_examples=50, deadline=None)
 
@@ -67,7 +66,7 @@ def pair(name):
     """The library's network and the one of data/lesions.py, with its switches."""
     network = build(TINY[name], 6, channels_in=2)
     values = {variable.name.split(":")[0]: variable.numpy() for variable in network.variables}
-    return network, LESIONS["Lesioned"](TINY[name], values, (6, 6, 2), 4)
+    return network, LESIONS.Lesioned(TINY[name], values, (6, 6, 2), 4)
 
 
 def random_pair(name, seed):
@@ -131,26 +130,32 @@ def test_unravelled_a_network_is_nested_and_no_sum_of_independent_paths(seed):
     assert np.linalg.norm(independent - out) > 0.1 * np.linalg.norm(out)
 
 
+@functools.cache
+def rewired(name, **order):
+    """`Network.rewired` on the variables of `pair`, so that it sees what is assigned to them."""
+    return pair(name)[0].rewired(order)
+
+
 @given(name=st.sampled_from(["v1", "v2", "plain"]), seed=seeds, choice=st.data())
 @fifty
 def test_a_switched_off_unit_is_a_unit_left_out(name, seed, choice):
     """The switches of data/lesions.py against `Network.rewired`, and new weights in old units against another order."""
-    network, lesioned = random_pair(name, seed)
-    first, second = (range(1, n + 1) for n in TINY[name].units)
+    _, lesioned = random_pair(name, seed)
+    first, second = (tuple(range(1, n + 1)) for n in TINY[name].units)
     kept = {
-        "block1": choice.draw(st.lists(st.sampled_from(first), min_size=1, unique=True).map(sorted)),
-        "block2": [1, *choice.draw(st.sampled_from([[], [*second][1:]]))],
+        "block1": choice.draw(st.lists(st.sampled_from(first), min_size=1, unique=True).map(sorted).map(tuple)),
+        "block2": choice.draw(st.sampled_from([second[:1], second])),
     }
     x = images(3, 6, 6, 2, seed=seed)
     removed = [i for i, (scope, number) in enumerate(lesioned.units) if number not in kept[scope]]
     feed = {lesioned.images: x, lesioned.switches: lesioned._switched(removed, 0)}
-    logits = network.rewired(kept)(x)[:, 0, 0].numpy()
+    logits = rewired(name, **kept)(x)[:, 0, 0].numpy()
     np.testing.assert_allclose(lesioned.session.run(lesioned.logits, feed), logits, rtol=1e-4, atol=1e-4)
 
-    order = choice.draw(st.permutations(first))
+    order = tuple(choice.draw(st.permutations(first)))
     lesioned.reorder({i: number - 1 for i, number in enumerate(order)})
     feed[lesioned.switches] = lesioned._switched([], 0)
-    logits = network.rewired({"block1": list(order)})(x)[:, 0, 0].numpy()
+    logits = rewired(name, block1=order)(x)[:, 0, 0].numpy()
     np.testing.assert_allclose(lesioned.session.run(lesioned.logits, feed), logits, rtol=1e-4, atol=1e-4)
 
 
@@ -273,24 +278,24 @@ def test_the_sawtooth_is_a_residual_and_recurrent_network_too(k, x):
 
 @pytest.mark.parametrize("dimension", [1, 2, 4, 8, 16])
 def test_networks_of_one_and_of_two_hidden_layers_are_of_one_size(dimension):
-    deep, wide = DEPTH["equal_widths"](dimension)
+    deep, wide = DEPTH.equal_widths(dimension)
     assert (len(deep), len(wide)) == (2, 1)
-    assert DEPTH["params"](dimension, wide) == pytest.approx(DEPTH["params"](dimension, deep), rel=0.01)
+    assert DEPTH.params(dimension, wide) == pytest.approx(DEPTH.params(dimension, deep), rel=0.01)
     weights = [(np.ones((a, b)), np.ones(b)) for a, b in itertools.pairwise([dimension, *deep, 1])]
-    assert sum(part.size for layer in weights for part in layer) == DEPTH["params"](dimension, deep)
+    assert sum(part.size for layer in weights for part in layer) == DEPTH.params(dimension, deep)
 
 
 def test_points_have_all_radii_and_the_targets_are_what_they_say():
-    x = DEPTH["points"](4000, 8, np.random.default_rng(0))
+    x = DEPTH.points(4000, 8, np.random.default_rng(0))
     radius = np.linalg.norm(x, axis=1)
     assert np.abs(np.quantile(radius, [0.25, 0.5, 0.75]) - [0.25, 0.5, 0.75]).max() < 0.05
-    np.testing.assert_allclose(DEPTH["TARGETS"]["radial"](x), np.sin(5 * np.pi * radius), atol=1e-4)
+    np.testing.assert_allclose(DEPTH.TARGETS["radial"](x), np.sin(5 * np.pi * radius), atol=1e-4)
     y = np.linspace(0, 1, 17, dtype=np.float32)
-    np.testing.assert_allclose(DEPTH["sawtooth"](y), [0, 0.5, 1, 0.5] * 4 + [0], atol=1e-6)
+    np.testing.assert_allclose(DEPTH.sawtooth(y), [0, 0.5, 1, 0.5] * 4 + [0], atol=1e-6)
 
 
 def test_a_fit_learns_and_is_repeatable():
-    fit = functools.partial(DEPTH["fit"], "sawtooth", 1, (64,), 0.03, steps=400)
+    fit = functools.partial(DEPTH.fit, "sawtooth", 1, (64,), 0.03, steps=400)
     error, weights = fit(0)
     assert error < 0.9 and fit(0)[0] == pytest.approx(error, rel=0.05)
     assert [kernel.shape for kernel, _ in weights] == [(1, 64), (64, 1)]
@@ -298,12 +303,12 @@ def test_a_fit_learns_and_is_repeatable():
 
 def test_the_stored_fits_are_the_whole_grid():
     rows = pd.read_csv(data.path("depth.csv"))
-    assert list(rows.columns) == list(DEPTH["COLUMNS"])
+    assert list(rows.columns) == list(DEPTH.COLUMNS)
     expected = {
         (target, dimension, "-".join(map(str, widths)), rate, seed)
-        for target, dimension, widths in DEPTH["grid"]()
-        for rate in DEPTH["LEARNING_RATES"]
-        for seed in DEPTH["SEEDS"]
+        for target, dimension, widths in DEPTH.grid()
+        for rate in DEPTH.LEARNING_RATES
+        for seed in DEPTH.SEEDS
     }
     found = list(rows[["target", "dimension", "widths", "learning_rate", "seed"]].itertuples(index=False, name=None))
     assert set(found) == expected and len(found) == len(expected)
@@ -311,16 +316,16 @@ def test_the_stored_fits_are_the_whole_grid():
 
 def test_the_stored_lesions_are_the_whole_study():
     rows = pd.read_csv(data.path("lesions.csv"))
-    assert list(rows.columns) == list(LESIONS["COLUMNS"])
-    networks = {(family, layers, seed) for family, layers in LESIONS["NETWORKS"] for seed in LESIONS["SEEDS"]}
+    assert list(rows.columns) == list(LESIONS.COLUMNS)
+    networks = {(family, layers, seed) for family, layers in LESIONS.NETWORKS for seed in LESIONS.SEEDS}
     assert set(rows[["family", "layers", "seed"]].itertuples(index=False, name=None)) == networks
     for (family, layers, _), group in rows.groupby(["family", "layers", "seed"]):
         units, residual = (layers - 2) // 2, family != "plain"
         counts = group["lesion"].value_counts()
-        assert counts["none"] == 1 and counts["swap"] == LESIONS["DRAWS"] * len(LESIONS["SWAPS"][layers])
-        assert counts["remove"] == units - 2 + LESIONS["DRAWS"] * len(LESIONS["REMOVED"][layers])
+        assert counts["none"] == 1 and counts["swap"] == LESIONS.DRAWS * len(LESIONS.SWAPS[layers])
+        assert counts["remove"] == units - 2 + LESIONS.DRAWS * len(LESIONS.REMOVED[layers])
         assert counts.get("shortcut", 0) == 2 * residual
-        assert counts.get("path", 0) == LESIONS["PATH_DRAWS"] * (units + 1) * residual
+        assert counts.get("path", 0) == LESIONS.PATH_DRAWS * (units + 1) * residual
         lengths = group.loc[group["lesion"] == "path", "number"]
         assert not residual or set(lengths) == set(range(units + 1))
 

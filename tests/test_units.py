@@ -23,7 +23,10 @@ from resnet_lib import (
     resnet_v2,
     trace,
 )
+from resnet_lib.accounting import unit_layers
 from resnet_lib.architectures import SHORTCUTS, UNIT_KINDS
+from resnet_lib.exploration import design
+from resnet_lib.graph_cost import graph_cost
 from resnet_lib.resnet_utils import resnet_arg_scope
 from resnet_lib.tf_slim_compat import slim, tf
 
@@ -117,12 +120,13 @@ def unit_by_hand(x, values, kind, unit, shortcut, stride_in):
     return net
 
 
+INPUT = trace([Block("b", "basic_v1", [(6, 1)])], (7, 8), channels_in=6)[0]
 KINDS_AND_STRIDES = [(kind, way) for kind in UNIT_KINDS for way in ("1x1", "3x3")[kind.startswith("basic") :]]
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 @pytest.mark.parametrize(("kind", "stride_in"), KINDS_AND_STRIDES)
-def test_a_unit_is_what_the_papers_draw(kind, stride_in, shortcut):
+def test_a_unit_is_what_the_papers_draw_and_costs_what_the_closed_form_says(kind, stride_in, shortcut):
     units = [(Unit(d, 3, s) if UNIT_KINDS[kind] is Unit else BasicUnit(d, s)) for d in (6, 9) for s in (1, 2)]
 
     def network(inputs):
@@ -134,6 +138,11 @@ def test_a_unit_is_what_the_papers_draw(kind, stride_in, shortcut):
     randomize(variables(function))
     values = {name: np.float64(variable) for name, variable in variables(function).items()}
     x = images(2, 7, 8, 6)
+    layers = [layer for unit in units for layer in unit_layers(INPUT, kind, unit, "unit", shortcut, stride_in)]
+    counted = graph_cost(function)
+    assert counted.params == sum(layer.params for layer in layers)
+    assert counted.macs == sum(layer.macs for layer in layers)
+    assert counted.activations == sum(layer.outputs for layer in layers if layer.kind == "conv")
     for i, (unit, y) in enumerate(zip(units, function(x), strict=True)):
         mine = {n.removeprefix(f"unit{i}/"): value for n, value in values.items() if n.startswith(f"unit{i}/")}
         by_hand = unit_by_hand(x, mine, kind, unit, shortcut, stride_in)
@@ -181,22 +190,23 @@ def test_gates_begin_nearly_shut():
     np.testing.assert_allclose(trained_unit("shortcut_only_gating", x), x * (1 - 1 / (1 + np.exp(6))), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet_v1_50", "resnet_v2_50"])
-def test_the_papers_layout_and_slims_are_one_function(name):
+@pytest.mark.parametrize("kind", ["bottleneck_v1", "bottleneck_v2"])
+def test_the_papers_layout_and_slims_are_one_function(kind):
     """A strided 1x1 reads every other pixel; slim does not compute the pixels that it would leave out. v1.5 is another."""
     x = images(2, 64, 48, 3)
     outputs = {
-        layout: built(name, image_size=(64, 48), layout=layout)(x).numpy() for layout in ("paper", "slim", "v1.5")
+        layout: built(design((2, 3, 2), 8, kind, layout), image_size=(64, 48))(x).numpy()
+        for layout in ("paper", "slim", "v1.5")
     }
     scale = np.abs(outputs["paper"]).max()
     assert np.abs(outputs["paper"] - outputs["slim"]).max() <= 1e-6 * scale
     assert np.abs(outputs["paper"] - outputs["v1.5"]).max() > 1e-2 * scale
 
 
-@pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_50", "resnet_v2_50"])
-def test_no_1x1_convolution_strides(name):
+@pytest.mark.parametrize("kind", ["basic_v1", "bottleneck_v1", "bottleneck_v2"])
+def test_no_1x1_convolution_strides(kind):
     """TensorFlow 2.21's gradient for its weights overruns memory on CPUs; the pixels it would read are taken first."""
-    operations = build(name, 64, layout="paper").graph.get_operations()
+    operations = build(design((1, 2, 2), 8, kind, "paper"), 64).graph.get_operations()
     strided = [op for op in operations if op.type == "Conv2D" and op.get_attr("strides")[1] > 1]
     assert strided and all(op.inputs[1].shape[0] > 1 for op in strided)
 
@@ -229,17 +239,26 @@ def reachable_strides(architecture):
     return list(itertools.accumulate((unit.stride for unit in architecture.blocks[0].args), operator.mul, initial=root))
 
 
-@given(architecture=small_networks(), data=st.data())
-@settings(max_examples=25, deadline=None)
-def test_dense_features_subsampled_are_the_nominal_ones(architecture, data):
+def assert_dense_features_subsampled_are_the_nominal_ones(architecture, reached, size):
     """output_stride: atrous convolution computes the same features, only at more positions."""
-    *_, nominal = reachable_strides(architecture)
-    reached = data.draw(st.sampled_from(reachable_strides(architecture)))
-    size = data.draw(st.integers(5, 20))
     coarse = built(architecture, image_size=size, channels_in=4)
     dense = built(architecture, image_size=size, channels_in=4, output_stride=reached)
-    x, factor = images(1, size, size, 4), nominal // reached
+    x, factor = images(1, size, size, 4), reachable_strides(architecture)[-1] // reached
     np.testing.assert_allclose(dense(x)[:, ::factor, ::factor], coarse(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "stride_in"), KINDS_AND_STRIDES)
+def test_every_kind_of_unit_makes_dense_features(kind, stride_in):
+    units = tuple(Unit(6, 3, s) if UNIT_KINDS[kind] is Unit else BasicUnit(6, s) for s in (2, 3, 1))
+    architecture = Architecture("net", (Block("b", kind, units),), None, stride_in=stride_in)
+    assert_dense_features_subsampled_are_the_nominal_ones(architecture, 1, size=17)
+
+
+@given(architecture=small_networks(), data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_dense_features_of_random_networks(architecture, data):
+    reached = data.draw(st.sampled_from(reachable_strides(architecture)))
+    assert_dense_features_subsampled_are_the_nominal_ones(architecture, reached, data.draw(st.integers(5, 20)))
 
 
 def footprint(network, size):
