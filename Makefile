@@ -6,24 +6,39 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+IN_BROWSER := $(wildcard tests/test_lab.py tests/test_book.py)
+BOOK := README.md data/README.md $(wildcard book/* book/_static/* docs/* notebooks/*.ipynb resnet_lib/*.py)
 
-.PHONY: lab test unit notebooks check-notebooks lock clean
+.PHONY: lab test unit browser book notebooks check-notebooks lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-test: unit check-notebooks
+test: unit browser check-notebooks
 
 unit: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check resnet_lib tests benchmarks
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests $(IN_BROWSER:%=--ignore=%)
+
+# In a real browser, Chromium; where there is none the tests are skipped and say so.
+browser: $(READY)
+	$(BIN)/python -m pytest -q -rs $(IN_BROWSER)
 
 # Runs a copy of every notebook headless, then holds what it printed against the committed outputs.
 check-notebooks: $(READY)
 	rm -rf build/notebooks && mkdir -p build && cp -r notebooks build/
 	$(BIN)/python -m pytest -q --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite --durations=0 build/notebooks
 	$(BIN)/python -m pytest -q tests/fresh_outputs.py
+
+# The web book, in build/book: open index.html there. Nothing is run and nothing fetched; a warning is an error.
+book: build/.book
+
+build/.book: $(BOOK) | $(READY)
+	rm -rf build/book build/book-source && mkdir -p build/book-source/data
+	cp -rp book/. notebooks docs README.md build/book-source/ && cp -p data/README.md build/book-source/data/
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/book-source/.doctrees build/book-source build/book
+	touch $@
 
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \
@@ -55,7 +70,7 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-		--no-emit-find-links --custom-compile-command "make lock" --extra notebooks --extra test \
+		--no-emit-find-links --custom-compile-command "make lock" --extra notebooks --extra test --extra site \
 		pyproject.toml --output-file requirements.lock
 
 clean:

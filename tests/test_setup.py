@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
-EXTRAS = ("notebooks", "test")  # what a newcomer gets; gpu is for those who have one
+EXTRAS = ("notebooks", "test", "site")  # what a newcomer gets; gpu is for those who have one
 
 
 def required():
