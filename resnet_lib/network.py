@@ -16,6 +16,7 @@ from . import orderings, resnet_v1, resnet_v2
 from .accounting import Cost, cost, trace
 from .architectures import OTHER_NETS, OWN, UNIT_KINDS, get_architecture
 from .checks import height_and_width, one_of, positive_int
+from .exporting import export_saved_model, export_stablehlo
 from .freezing import Frozen, checked_images, in_slices, shape_text
 from .graph_cost import graph_cost
 from .resnet_utils import callable_blocks, resnet_arg_scope
@@ -72,6 +73,14 @@ class Network:
         "session", the source text's way. Raises ValueError for another one and ImportError for an engine that is missing.
         """
         return Frozen(self, precision, engine)
+
+    def export_stablehlo(self, path, batch_size=32, precision="float32"):
+        """Writes the network, frozen, for machines without TensorFlow: see `exporting.export_stablehlo`."""
+        export_stablehlo(self, path, batch_size, precision)
+
+    def export_saved_model(self, path):
+        """Writes the network for TensorFlow without this library: see `exporting.export_saved_model`."""
+        export_saved_model(self, path)
 
     def end_points(self, images):
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:

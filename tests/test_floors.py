@@ -14,7 +14,7 @@ FLOORS = [
     {"architectures", "data", "graph_cost"},
     {"accounting", "freezing", "resnet_utils"},
     {"figures", "highway", "inception", "resnet_v1", "resnet_v2"},
-    {"exploration", "orderings"},
+    {"exploration", "exporting", "orderings"},
     {"network"},
     {"tables", "timing", "training"},
     {"sweep"},
