@@ -31,7 +31,7 @@ check-notebooks: $(READY)
 	$(BIN)/python -m pytest -q --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite --durations=0 build/notebooks
 	$(BIN)/python -m pytest -q tests/fresh_outputs.py
 
-# The web book, in build/book: open index.html there. Nothing is run and nothing fetched; a warning is an error.
+# The web book: open build/book/index.html. Nothing is run and nothing fetched; a warning is an error.
 book: build/.book
 
 build/.book: $(BOOK) | $(READY)

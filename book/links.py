@@ -107,13 +107,16 @@ def write_api(app):
 
 
 def safe(line):
-    """A line of a docstring in reStructuredText: what is not in backticks keeps its bars and underscores."""
+    """A line of a docstring in reStructuredText: names in backticks are links, bars and underscores elsewhere stay."""
     parts = line.split("`")
-    return "`".join(part if i % 2 else re.sub(r"(\||_(?!\w))", r"\\\1", part) for i, part in enumerate(parts))
+    for i, part in enumerate(parts):
+        name = named(part) if i % 2 else None
+        parts[i] = f"{part} <{name}>" if name else part if i % 2 else re.sub(r"(\||_(?!\w))", r"\\\1", part)
+    return "`".join(parts)
 
 
 def docstring(app, what, name, obj, options, lines):
-    """In a docstring an indented paragraph is code, as in Markdown; at its end stand the chapters that use the object."""
+    """In a docstring an indented paragraph is code, as in Markdown; at the end stand the chapters that use it."""
     text = []
     for paragraph in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
         code = all(line.startswith("    ") for line in paragraph.splitlines())
@@ -164,11 +167,11 @@ def fold(app, docname, source):
     source[0] = json.dumps(notebook)
 
 
-def named(code, path):
-    """The full name that inline code in this notebook stands for, or None: of what the chapter uses, or of the whole API."""
+def named(code, path=None):
+    """The full name that inline code stands for, or None: of what this notebook uses, or of the whole API."""
     code = re.sub(r"\(.*\)$", "", code)
     tops = {full_name(getattr(resnet_lib, name)) for name in resnet_lib.__all__}
-    for known in (used(path), tops, public()):
+    for known in (used(path) if path else (), tops, public()):
         found = [name for name in known if name and (name == code or name.endswith(f".{code}"))]
         if len(found) == 1 and (known is not public() or "." in code or "_" in code):
             return found[0]
@@ -201,7 +204,8 @@ def link_names(app, doctree):
         seen.add((section, name))
         literal.replace_self(api_link(docname, name, literal.deepcopy()))
     uses = nodes.paragraph("", "What this chapter uses of the library: ", classes=["uses"])
-    for name in sorted(used(path)):
+    listed = used(path)
+    for name in sorted(n for n in listed if not any(other.startswith(f"{n}.") for other in listed)):
         short = name.removeprefix("resnet_lib.")
         uses += [api_link(docname, name, nodes.literal("", short)), nodes.Text(", ")]
     uses[-1] = nodes.Text(".")

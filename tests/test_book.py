@@ -19,12 +19,12 @@ MODULES = sorted(path.stem for path in (ROOT / "resnet_lib").glob("*.py") if not
 PAGES = ["index", "claims", "data/README", "search", "api/index"]
 PAGES += [f"notebooks/{name}" for name in NOTEBOOKS] + [f"api/{name}" for name in MODULES]
 DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
-# How each page is looked at, and the rules of axe-core: all, or in the dark, where only colours differ, the one on contrast.
+# How each page is looked at, and axe-core's rules: all, or in the dark, where only colours differ, that on contrast.
 LOOKS = [("phone", "light", {}), ("desktop", "light", {}), ("desktop", "dark", {"runOnly": ["color-contrast"]})]
 REACTS = 400  # ms; the theme waits this long after a change of size before it makes what scrolls reachable by keyboard
 
 SETTLED = "document.readyState == 'complete' && (!window.MathJax || MathJax.startup.promise.then(() => true))"
-# What is drawn right of the screen although no frame around it scrolls. The copy of a formula for screen readers is not drawn.
+# What is drawn right of the screen although no frame around it scrolls; the copy of a formula for screen readers is not.
 STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(element => {
     const box = element.getBoundingClientRect();
     if (!box.width || box.right <= innerWidth + 1 || element.closest('mjx-assistive-mml')) return false;
@@ -32,7 +32,7 @@ STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(element =>
         if (/auto|scroll/.test(getComputedStyle(frame).overflowX)) return false;
     return true;
 }).map(element => element.outerHTML.slice(0, 200))"""
-AXE = """rules => axe.run({preload: false, resultTypes: ['violations'], ...rules}).then(({violations}) => violations
+AXE = """rules => axe.run({preload: false, resultTypes: ['violations'], ...rules}).then(found => found.violations
     .filter(({impact}) => impact == 'serious' || impact == 'critical')
     .flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)}`)))"""
 # A code cell repeats the colours of the others; each kind of token is looked at once, which is four times as fast.
