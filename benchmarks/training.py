@@ -5,7 +5,6 @@ weight decay, in resnet_lib, in Keras (`Model.fit`), and where it is installed i
 """
 
 import argparse
-import importlib.util
 from functools import partial
 
 from turns import race
@@ -105,9 +104,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     engines = {name: partial(prepare, args.layers, args.batch_size) for name, prepare in ENGINES.items()}
-    if importlib.util.find_spec("torch") is None:
-        print("torch is not installed: left out")
-        del engines["torch eager"]
     print(f"{args.layers} layers on 8x8 digits, batch {args.batch_size}, median of {args.rounds} epochs")
     race(engines, args.rounds, first="resnet_lib", unit="steps/s", per_second=1500 // args.batch_size)
 

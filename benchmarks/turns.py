@@ -7,27 +7,26 @@ import time
 
 
 def _serve(connection, prepare):
-    def tried(work, *arguments):
+    def answer(work):
         try:
-            connection.send((work(*arguments), None))
+            connection.send((work(), None))
         except Exception as error:  # a missing library, no memory: a reason to report, not to stop
-            connection.send((None, (f"{type(error).__name__}: {error}".strip().splitlines() or ["?"])[0]))
+            connection.send((None, f"{type(error).__name__}: {error}".splitlines()[0]))
 
-    runs = []
-
-    def seconds(task):
+    def seconds():
         start = time.perf_counter()
-        runs[0](task)
+        runs[0]()
         return time.perf_counter() - start
 
-    tried(lambda: runs.append(prepare()))
-    while (task := connection.recv()) != "stop":
-        tried(seconds, task)
+    runs = []
+    answer(lambda: runs.append(prepare()))
+    while connection.recv() == "run":
+        answer(seconds)
     connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 class _Engine:
-    """A process that prepares, then runs tasks on demand. failed: why it can no more, None while it can."""
+    """A process that prepares, then runs on demand: times, of every run that was counted; failed: why it runs no more."""
 
     def __init__(self, prepare):
         context = multiprocessing.get_context("spawn")
@@ -35,69 +34,49 @@ class _Engine:
         self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-        self.failed = None
-        _, self.failed = self._answer()
+        self.times, self.failed = [], None
+        self._answer()
 
     def _answer(self):
         try:
-            return self._connection.recv()
+            seconds, self.failed = self._connection.recv()
+            return seconds
         except EOFError:
             self._process.join()
             self.failed = f"the process ended with code {self._process.exitcode} (-9: no memory left)"
-            return None, self.failed
 
-    def run(self, task):
-        """(seconds, why not): one of the two is None."""
-        if self.failed:
-            return None, self.failed
-        self._connection.send(task)
-        return self._answer()
+    def run(self, counted):
+        if not self.failed:
+            self._connection.send("run")
+            seconds = self._answer()
+            if counted and not self.failed:
+                self.times.append(seconds)
 
-    def stop(self):
-        """Peak memory in GiB; None where it failed."""
-        if self.failed:
-            return None
+    def peak_memory(self):
+        """In GiB; ends the process."""
         self._connection.send("stop")
-        peak = self._connection.recv()
-        self._process.join()
-        return peak
-
-
-def take_turns(engines, tasks, rounds):
-    """Runs every task by every engine, `rounds` times and once before to warm up: (times, reasons, peaks).
-
-    engines: name -> function without arguments, called in a process of its own, that prepares and gives the function
-    `run(task)` to be timed. times, reasons: (engine, task) -> seconds of every counted run, or why there are none;
-    peaks: engine -> GiB.
-    """
-    running = {name: _Engine(prepare) for name, prepare in engines.items()}
-    times, reasons = {(name, task): [] for task in tasks for name in running}, {}
-    for i in range(1 + rounds):
-        for (name, task), seconds in times.items():
-            if (name, task) not in reasons:
-                took, reason = running[name].run(task)
-                if reason:
-                    reasons[name, task] = reason
-                elif i:
-                    seconds.append(took)
-    return times, reasons, {name: engine.stop() for name, engine in running.items()}
+        return self._connection.recv()
 
 
 def race(engines, rounds, first, unit="s", per_second=None):
-    """Prints the median time of each engine, its ratio to the `first` one's round by round, and its peak memory.
+    """Prints the median time of each engine, its ratio to the `first` one's round by round, and its peak memory; or why an
+    engine cannot run.
 
-    engines: as `take_turns` takes them, for one task. per_second: how many `unit`s one run does; None prints seconds.
+    engines: name -> function without arguments that prepares, in the engine's own process, the function to be timed. The
+    first round warms up and is not counted. per_second: how many `unit`s one run does; None prints seconds.
     """
-    times, reasons, peaks = take_turns(engines, [None], rounds)
-    for name in engines:
-        if (name, None) in reasons:
-            print(f"{name:20s}{reasons[name, None]}")
+    running = {name: _Engine(prepare) for name, prepare in engines.items()}
+    for i in range(1 + rounds):
+        for engine in running.values():
+            engine.run(counted=i > 0)
+    for name, engine in running.items():
+        if engine.failed:
+            print(f"{name:20s}{engine.failed}")
             continue
-        ratios = [theirs / ours for theirs, ours in zip(times[name, None], times[first, None], strict=False)]
-        seconds = [statistics.median(times[name, None]), min(times[name, None]), max(times[name, None])]
+        ratios = [theirs / ours for theirs, ours in zip(engine.times, running[first].times, strict=False)]
+        seconds = [statistics.median(engine.times), min(engine.times), max(engine.times)]
         middle, *ends = (per_second / t if per_second else t for t in seconds)
-        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
         print(
-            f"{name:20s}{middle:8.3f} {unit} ({min(ends):.3f} to {max(ends):.3f})   time / ours {ratio}"
-            f"   peak memory {peaks[name]:.2f} GiB"
+            f"{name:20s}{middle:8.3f} {unit} ({min(ends):.3f} to {max(ends):.3f})   time / ours "
+            f"{statistics.median(ratios or [float('nan')]):.2f}   peak memory {engine.peak_memory():.2f} GiB"
         )
