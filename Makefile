@@ -61,7 +61,7 @@ $(READY): requirements.lock pyproject.toml
 	if [ -z "$$chosen" ]; then \
 		echo "$$found has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
 	fi; \
-	echo "Setting up .venv with $$($$chosen --version): about 3 GB, a few minutes, once."; \
+	echo "Setting up .venv with $$($$chosen --version): about 4 GB, a few minutes, once."; \
 	$$chosen -m venv --clear .venv && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \

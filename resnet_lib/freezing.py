@@ -1,4 +1,4 @@
-"""A network made ready for inference: its weights constants, its batch norms folded away, in the precision and by the engine
+"""A network made ready for inference: its weights fixed, its batch norms folded away, in the precision and by the engine
 of your choice. `Network.freeze` calls this; benchmarks/forward.py measures it.
 
 A batch norm at inference is y = s x + t, with s = gamma / sqrt(variance + epsilon) and t = beta - s mean, for each channel.

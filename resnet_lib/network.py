@@ -66,11 +66,11 @@ class Network:
     def freeze(self, precision="float32", engine="tf"):
         """This network for inference only, as it is now: a `freezing.Frozen`, called like the network.
 
-        Weights become constants, and batch norms are folded into the convolutions before them where that is exact.
-        precision: "float32" (equal to rounding, about 1e-6 of the largest logit) or "bfloat16" (to about 1e-2), which a
-        processor with such instructions computes twice as fast (benchmarks/forward.py, which also shows that engine "tf" takes
-        several times the memory of the weights). engine: "tf", "xla", "openvino" (extra of that name) or
-        "session", the source text's way. Raises ValueError for another one and ImportError for an engine that is missing.
+        Later changes of this network do not reach it, and batch norms are folded into the convolutions before them where that
+        is exact. precision: "float32" (equal to rounding, about 1e-6 of the largest logit) or "bfloat16" (to about 1e-2),
+        which a processor with such instructions computes twice as fast (benchmarks/forward.py). engine: "tf", "xla",
+        "openvino" (extra of that name) or "session", the source text's way. Raises ValueError for another one and ImportError
+        for an engine that is missing.
         """
         return Frozen(self, precision, engine)
 
