@@ -21,7 +21,7 @@ PAGES += [f"notebooks/{name}" for name in NOTEBOOKS] + [f"api/{name}" for name i
 DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 # How each page is looked at, and axe-core's rules: all, or in the dark, where only colours differ, that on contrast.
 LOOKS = [("phone", "light", {}), ("desktop", "light", {}), ("desktop", "dark", {"runOnly": ["color-contrast"]})]
-REACTS = 400  # ms; the theme waits this long after a change of size before it makes what scrolls reachable by keyboard
+REACTS = 400  # ms; after a change of size the theme slides its sidebar, then makes what scrolls reachable by keyboard
 
 SETTLED = "document.readyState == 'complete' && (!window.MathJax || MathJax.startup.promise.then(() => true))"
 # What is drawn right of the screen although no frame around it scrolls; the copy of a formula for screen readers is not.
@@ -131,6 +131,7 @@ def test_page(name, site, axe, browser):  # noqa: F811
     check_mathematics(page, name)
     for device, theme, _ in LOOKS:
         look(page, device, theme)
+        page.wait_for_timeout(REACTS)
         page.screenshot(path=SCREENSHOTS / f"book_{name.replace('/', '_')}_{device}_{theme}.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= DEVICES[device]["width"], device
         assert page.evaluate(STICKS_OUT) == [], device
