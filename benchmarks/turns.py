@@ -40,6 +40,8 @@ class _Engine:
     def _answer(self):
         try:
             seconds, self.failed = self._connection.recv()
+            if self.failed:
+                self._process.terminate()
             return seconds
         except EOFError:
             self._process.join()
