@@ -24,6 +24,7 @@ nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
+myst_heading_slug_func = "links.anchor"
 
 mathjax_path = "tex-svg.js"
 mathjax_options = {"defer": "defer"}

@@ -74,6 +74,11 @@ def used(path):
     return {name for name in map(full_name, found) if name}
 
 
+def anchor(heading):
+    """The anchor of a heading as JupyterLab makes it, so that one link serves there and here."""
+    return heading.replace(" ", "-")
+
+
 def chapters(app):
     return sorted((Path(app.srcdir) / "notebooks").glob("*.ipynb"))
 

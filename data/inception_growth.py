@@ -25,7 +25,7 @@ import pandas as pd
 
 from resnet_lib import data
 from resnet_lib.inception import MIXED_5B, RESNET_V2_A, inception_arg_scope, inception_module, residual_module
-from resnet_lib.network import _seeded_getter
+from resnet_lib.network import seeded_weights
 from resnet_lib.tf_slim_compat import slim, tf
 
 SCALES = (0.1, 0.17, 0.2, 0.3, 1.0)
@@ -55,7 +55,7 @@ def stacks(images, seed, is_training, scales=SCALES, modules=10):
     with tf.Graph().as_default() as graph:
         scale = tf.compat.v1.placeholder(tf.float32, [])
         with (
-            tf.compat.v1.variable_scope("inception_resnet_v2", custom_getter=_seeded_getter(seed)),
+            tf.compat.v1.variable_scope("inception_resnet_v2", custom_getter=seeded_weights(seed)),
             slim.arg_scope(inception_arg_scope(is_training=is_training)),
         ):
             x = [stem(tf.constant(images))]

@@ -28,21 +28,21 @@ from .figures import COLORS
 
 def design(units=(3, 4, 6, 3), base_depth=64, unit="bottleneck_v2", layout="v1.5", shortcut="B", root=IMAGENET_ROOT,
            image_size=224, num_classes=1000, name=None):  # fmt: skip
-    """A network of stages, each at half the resolution and with twice the depth of the one before: Architecture.
+    """A network of blocks, each at half the resolution and with twice the depth of the one before: Architecture.
 
-    units: of each stage; a stage of 0 units is left out, and halves nothing. base_depth: channels of a basic unit of the
-    first stage, a quarter of a bottleneck's. unit: one of `architectures.UNIT_KINDS`; layout, shortcut: of LAYOUTS and
+    units: of each block; a block of 0 units is left out, and halves nothing. base_depth: channels of a basic unit of the
+    first block, a quarter of a bottleneck's. unit: one of `architectures.UNIT_KINDS`; layout, shortcut: of LAYOUTS and
     SHORTCUTS there; root: a Root or None. name: None makes one from the rest.
-    Raises ValueError or TypeError naming the argument at fault, also when no stage has a unit.
+    Raises ValueError or TypeError naming the argument at fault, also when no block has a unit.
     """
     one_of("unit", unit, UNIT_KINDS), one_of("layout", layout, LAYOUTS), one_of("shortcut", shortcut, SHORTCUTS)
     base_depth = positive_int("base_depth", base_depth)
-    stages = [positive_int("units", n) for n in units if n != 0]
-    if not stages:
-        raise ValueError(f"units: one stage at least needs a unit, got {tuple(units)}")
-    depths = [base_depth * 2**i for i in range(len(stages))]
-    blocks = staged_blocks(unit, stages, depths, layout)
-    name = name or f"{unit}_{'_'.join(map(str, stages))}"
+    units_of = [positive_int("units", n) for n in units if n != 0]
+    if not units_of:
+        raise ValueError(f"units: one block at least needs a unit, got {tuple(units)}")
+    depths = [base_depth * 2**i for i in range(len(units_of))]
+    blocks = staged_blocks(unit, units_of, depths, layout)
+    name = name or f"{unit}_{'_'.join(map(str, units_of))}"
     return Architecture(name, blocks, root, shortcut, LAYOUTS[layout][1], image_size, num_classes)
 
 

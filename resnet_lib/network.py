@@ -196,7 +196,7 @@ def _wrapped(function, input_shape, getter=None):
     return tf.compat.v1.wrap_function(network, [tf.TensorSpec(input_shape, tf.float32)])
 
 
-def _seeded_getter(seed):
+def seeded_weights(seed):
     """Makes the first value of every `weights` from the seed and the variable's name, so that a network's weights depend
     on nothing else that ran before; None changes nothing. The distribution is that of the arg scope's initializer (He et
     al. 2015, arXiv:1502.01852, equation 10): a normal of variance 2 / fan_in, cut off at 2 deviations and widened to make
@@ -228,7 +228,7 @@ def network_function(architecture, num_classes=None, global_pool=True, output_st
     def function(images, is_training=False):
         scope = tf.compat.v1.get_variable_scope()
         with (
-            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed), reuse=tf.compat.v1.AUTO_REUSE),
+            tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed), reuse=tf.compat.v1.AUTO_REUSE),
             slim.arg_scope(resnet_arg_scope(is_training=is_training, **scope_options)),
         ):
             return network(
@@ -249,7 +249,7 @@ def _other_net(name, num_classes, seed=None):
     def function(images):
         scope = tf.compat.v1.get_variable_scope()
         with (
-            tf.compat.v1.variable_scope(scope, custom_getter=_seeded_getter(seed)),
+            tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed)),
             slim.arg_scope(getattr(module, arg_scope)()),
         ):
             return getattr(module, name)(images, num_classes, is_training=False, scope=name, **rank_4)

@@ -53,7 +53,7 @@ def test_design_reaches_the_cifar_networks():
     assert mine == ARCHITECTURES["resnet_v1_cifar_20"]
 
 
-def test_a_stage_of_no_units_is_left_out():
+def test_a_block_of_no_units_is_left_out():
     assert design((3, 0, 6, 0)).units == (3, 6)
     assert [block.args[0].depth for block in design((3, 0, 6, 0)).blocks] == [256, 512]
 
@@ -85,7 +85,7 @@ def test_sliders_anywhere_give_a_network_or_say_why_not(units, size, depth, kind
     options = {"units": units, "base_depth": depth, "unit": kind, "layout": layout, "shortcut": shortcut}
     first_depth = depth if kind.startswith("basic") else 4 * depth  # behind 64 channels; no identity narrows
     if not any(units) or (shortcut not in ("B", "C", "none") and first_depth < 64):
-        with pytest.raises(ValueError, match="units: one stage at least|shortcut .* pads channels with zeros"):
+        with pytest.raises(ValueError, match="units: one block at least|shortcut .* pads channels with zeros"):
             explore(design(**options, image_size=size))
         return
     exploration = explore(design(**options, image_size=size))
@@ -110,7 +110,7 @@ def test_the_explorer_follows_its_sliders():
     assert "1x1" in page.value
     for slider in sliders:
         slider.value = 0
-    assert page.value == "<p><b>units: one stage at least needs a unit, got (0, 0, 0, 0)</b></p>"
+    assert page.value == "<p><b>units: one block at least needs a unit, got (0, 0, 0, 0)</b></p>"
     sliders[0].value, unit.value, base_depth.value, shortcut.value = 48, "basic_v1", 1, "A"
     assert "pads channels with zeros and cannot turn 64 channels into 1" in page.value
 

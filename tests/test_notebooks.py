@@ -77,5 +77,20 @@ def test_links_between_notebooks_lead_somewhere(path, notebook):
     assert links and all((path.parent / link).exists() for link in links)
 
 
+def anchors(notebook):
+    """Of every heading the anchor that JupyterLab gives it; the book does the same (book/conf.py)."""
+    text = re.sub(r"^```.*?^```", "", prose(notebook), flags=re.M | re.S)
+    return {heading.replace(" ", "-") for heading in re.findall(r"^#{1,3} (.+)$", text, flags=re.M)}
+
+
+def test_links_to_sections_lead_to_a_heading(path, notebook):
+    for file, anchor in re.findall(r"\]\(([^)#\s]*)#([^)]*)\)", prose(notebook)):
+        if not file.startswith("http"):
+            there = nbformat.read(path.parent / file, as_version=4) if file else notebook
+            assert anchor in anchors(there), f"{file} has no heading for #{anchor}"
+            # JupyterLab compares with what a browser makes of the link, which writes other characters as %22
+            assert re.fullmatch(r"[\w,.:;?!'()+-]+", anchor, flags=re.ASCII)
+
+
 def test_nothing_of_the_machine_is_in_it(path):
     assert not re.search(r"(?<![\w.:/])/(?:home|root|tmp|work|Users)/", path.read_text())
