@@ -1,5 +1,6 @@
 # `make lab` and `make test` are all a newcomer types: each makes .venv and installs requirements.lock first.
-# `make notebooks` runs every notebook and keeps its outputs; `make lock` renews requirements.lock (see README.md).
+# `make notebooks` runs every notebook and keeps its outputs; `make lock` renews requirements.lock; `make bench` times ResNet
+# V2 beside its peers in other libraries (see README.md).
 
 SHELL := /bin/bash
 PYTHON ?=
@@ -9,16 +10,16 @@ NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
 IN_BROWSER := $(wildcard tests/test_lab.py tests/test_book.py)
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* docs/* notebooks/*.ipynb resnet_lib/*.py)
 
-.PHONY: lab test unit browser book notebooks check-notebooks lock clean
+.PHONY: lab test unit browser book notebooks check-notebooks bench lock clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/00_start_here.ipynb
 
 test: unit browser check-notebooks
 
 unit: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check resnet_lib tests benchmarks
+	$(BIN)/ruff format --check resnet_lib tests benchmarks book
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests $(IN_BROWSER:%=--ignore=%)
 
 # In a real browser, Chromium; where there is none the tests are skipped and say so.
@@ -45,6 +46,12 @@ notebooks: $(READY)
 		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 	$(BIN)/python tests/tidy_notebooks.py $(NOTEBOOKS)
 	$(BIN)/python tests/readme_figure.py
+
+# Installs the extra `bench`, which requirements.lock leaves out, and adds rows to BENCH_CSV.
+BENCH_CSV ?= build/engine_times.csv
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'
+	mkdir -p build && $(BIN)/python benchmarks/forward.py --csv $(BENCH_CSV)
 
 # The first of these that is Python 3.11 to 3.13 and can make a virtual environment.
 $(READY): requirements.lock pyproject.toml

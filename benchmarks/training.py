@@ -7,7 +7,7 @@ weight decay, in resnet_lib, in Keras (`Model.fit`), and where it is installed i
 import argparse
 from functools import partial
 
-from turns import race
+from turns import race, show
 
 
 def whole_batches(batch_size):
@@ -105,7 +105,7 @@ def main():
     args = parser.parse_args()
     engines = {name: partial(prepare, args.layers, args.batch_size) for name, prepare in ENGINES.items()}
     print(f"{args.layers} layers on 8x8 digits, batch {args.batch_size}, median of {args.rounds} epochs")
-    race(engines, args.rounds, first="resnet_lib", unit="steps/s", per_second=1500 // args.batch_size)
+    show(race(engines, args.rounds), first="resnet_lib", unit="steps/s", per_second=1500 // args.batch_size)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,31 @@
 """Engines that take turns, A B C A B C ..., each in a process of its own: a slow moment of the machine hits all alike."""
 
 import multiprocessing
+import re
 import resource
 import statistics
 import time
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """times: of every run that was counted, in seconds; peak_memory: of the engine's process so far, in GiB; failed: why it
+    gave no time, else None."""
+
+    engine: str
+    case: tuple
+    times: list
+    peak_memory: float | None
+    failed: str | None
+
+
+def _peak_memory():
+    """In GiB. Linux keeps it for this process alone in VmHWM; ru_maxrss begins at what the parent had when it made us."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _serve(connection, prepare):
@@ -15,18 +37,17 @@ def _serve(connection, prepare):
 
     def seconds():
         start = time.perf_counter()
-        runs[0]()
+        runs[0](*case)
         return time.perf_counter() - start
 
     runs = []
     answer(lambda: runs.append(prepare()))
-    while connection.recv() == "run":
-        answer(seconds)
-    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    while (case := connection.recv()) is not None:
+        answer(lambda: (seconds(), _peak_memory()))
 
 
 class _Engine:
-    """A process that prepares, then runs on demand: times, of every run that was counted; failed: why it runs no more."""
+    """A process that prepares, then runs on demand; failed: why it runs no more."""
 
     def __init__(self, prepare):
         context = multiprocessing.get_context("spawn")
@@ -34,51 +55,64 @@ class _Engine:
         self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-        self.times, self.failed = [], None
+        self.failed = None
         self._answer()
 
     def _answer(self):
         try:
-            seconds, self.failed = self._connection.recv()
+            answer, self.failed = self._connection.recv()
             if self.failed:
                 self._process.terminate()
-            return seconds
+            return answer
         except EOFError:
             self._process.join()
             self.failed = f"the process ended with code {self._process.exitcode} (-9: no memory left)"
 
-    def run(self, counted):
+    def run(self, case):
+        """(seconds, peak memory), or None."""
         if not self.failed:
-            self._connection.send("run")
-            seconds = self._answer()
-            if counted and not self.failed:
-                self.times.append(seconds)
+            self._connection.send(case)
+            return self._answer()
 
-    def peak_memory(self):
-        """In GiB; ends the process."""
-        self._connection.send("stop")
-        return self._connection.recv()
+    def stop(self):
+        if not self.failed:
+            self._connection.send(None)
+        self._process.join()
 
 
-def race(engines, rounds, first, unit="s", per_second=None):
-    """Prints the median time of each engine, its ratio to the `first` one's round by round, and its peak memory; or why an
-    engine cannot run.
+def race(engines, rounds, cases=((),)):
+    """Times every engine in every case: list of Row, case by case.
 
-    engines: name -> function without arguments that prepares, in the engine's own process, the function to be timed. The
-    first round warms up and is not counted. per_second: how many `unit`s one run does; None prints seconds.
+    engines: name -> function without arguments that prepares, in the engine's own process, the function to be timed, which
+    is called with the arguments of a case. The first round of a case warms up and is not counted. An engine that fails is
+    not run again.
     """
-    running = {name: _Engine(prepare) for name, prepare in engines.items()}
-    for i in range(1 + rounds):
-        for engine in running.values():
-            engine.run(counted=i > 0)
-    for name, engine in running.items():
-        if engine.failed:
-            print(f"{name:20s}{engine.failed}")
+    running, rows = {name: _Engine(prepare) for name, prepare in engines.items()}, []
+    for case in cases:
+        measured = {name: [] for name in running}
+        for _ in range(1 + rounds):
+            for name, engine in running.items():
+                measured[name].append(engine.run(case))
+        for name, engine in running.items():
+            times, peaks = zip(*measured[name][1:], strict=True) if not engine.failed else ([], [None])
+            rows.append(Row(name, case, list(times), peaks[-1], engine.failed))
+    for engine in running.values():
+        engine.stop()
+    return rows
+
+
+def show(rows, first, unit="s", per_second=None):
+    """Prints the median time of each row of one case, its ratio to the `first` engine's round by round, and the peak memory;
+    or why it has no time. per_second: how many `unit`s one run does; None prints seconds."""
+    ours = next((row.times for row in rows if row.engine == first), [])
+    for row in rows:
+        if row.failed:
+            print(f"{row.engine:30s}{row.failed}")
             continue
-        ratios = [theirs / ours for theirs, ours in zip(engine.times, running[first].times, strict=False)]
-        seconds = [statistics.median(engine.times), min(engine.times), max(engine.times)]
+        ratios = [theirs / our for theirs, our in zip(row.times, ours, strict=False)] or [float("nan")]
+        seconds = [statistics.median(row.times), min(row.times), max(row.times)]
         middle, *ends = (per_second / t if per_second else t for t in seconds)
         print(
-            f"{name:20s}{middle:8.3f} {unit} ({min(ends):.3f} to {max(ends):.3f})   time / ours "
-            f"{statistics.median(ratios or [float('nan')]):.2f}   peak memory {engine.peak_memory():.2f} GiB"
+            f"{row.engine:30s}{middle:8.3f} {unit} ({min(ends):.3f} to {max(ends):.3f})   time / ours "
+            f"{statistics.median(ratios):.2f}   peak memory {row.peak_memory:.2f} GiB"
         )

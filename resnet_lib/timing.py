@@ -51,16 +51,17 @@ class Timing:
 
 def _conditions():
     gpus = tf.config.list_physical_devices("GPU")
-    device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else _cpu_name()
+    device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else cpu_name()
     return {
         "device": device,
-        "threads": None if gpus else tf.config.threading.get_intra_op_parallelism_threads() or _usable_cores(),
+        "threads": None if gpus else tf.config.threading.get_intra_op_parallelism_threads() or usable_cores(),
         "versions": f"tensorflow {tf.__version__}, python {platform.python_version()}",
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
 
-def _cpu_name():
+def cpu_name():
+    """As the machine names its processor itself: str."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -68,7 +69,8 @@ def _cpu_name():
         return platform.processor() or platform.machine()
 
 
-def _usable_cores():
+def usable_cores():
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

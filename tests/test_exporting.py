@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from slim_networks import images, randomize
 
 from resnet_lib import Architecture, Block, Root, build
 from resnet_lib.tf_slim_compat import tf
+from resnet_lib.timing import Timing, append_row
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 BLOCKS = (Block("block1", "bottleneck_v2", [(16, 4, 1), (16, 4, 2)]), Block("block2", "basic_v2", [(24, 1)]))
@@ -49,11 +51,25 @@ def test_stablehlo_runs_in_jax_alone(precision, tolerance, tmp_path):
 
 def test_the_benchmark_times_it_with_and_without_its_weights(tmp_path):
     network().export_stablehlo(tmp_path, batch_size=2)
-    command = [sys.executable, BENCHMARKS / "pjrt_forward.py", tmp_path, "--rounds", "2"]
+    command = [
+        sys.executable,
+        BENCHMARKS / "pjrt_forward.py",
+        tmp_path,
+        "--rounds",
+        "2",
+        "--csv",
+        tmp_path / "times.csv",
+    ]
     for _ in range(2):
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert re.search(r"net +float32 +batch +2 +[\d.]+ ms .* [\d.]+ images/s +[\d.]+ TFLOP/s", printed)
         (tmp_path / "weights.npz").unlink(missing_ok=True)
+    append_row(tmp_path / "times.csv", Timing("ours"))  # which refuses other columns
+    first, second, ours = pd.read_csv(tmp_path / "times.csv").itertuples()
+    assert (first.network, first.batch_size, first.image_size, ours.network) == ("net", 2, "32x32", "ours")
+    assert np.isclose(first.median_ms, np.median([float(ms) for ms in first.samples_ms.split(";")]), rtol=1e-3)
+    assert np.isclose(first.tflops, 2 * network().cost().macs * first.images_per_s / 1e12, rtol=1e-3)
+    assert first.engine == "stablehlo, cpu" and first.versions.startswith("jax ")
 
 
 def test_the_arguments_are_those_of_the_network(tmp_path):

@@ -198,6 +198,11 @@ def test_bad_images_are_named(network):
         network(bad)
 
 
+def test_finite_images_whose_sum_overflows_are_no_mistake(network):
+    x = np.full([1, 32, 32, 3], 3e38, np.float32)
+    assert network(x).shape[0] == 1
+
+
 def test_bad_descriptions_are_named():
     with pytest.raises(ValueError, match="nearest is 'resnet_v2_50'"):
         build("resnet_v2_05")
