@@ -1,21 +1,28 @@
-"""python pjrt_forward.py FOLDER... [--rounds 20] [--csv FILE]: times exported networks on any machine with JAX, without
-TensorFlow.
+"""python pjrt_forward.py FOLDER... [--timm resnetv2_152 ...] [--rounds 20] [--csv FILE]: times exported networks on any
+machine with JAX, without TensorFlow.
 
 A FOLDER is what `Network.export_stablehlo` wrote. It is compiled by JAX's PJRT client for the machine's first device, a GPU
 where there is one, and runs on random images. Without weights.npz in the folder, which may be too large to carry, the
-weights are random as well. Several folders take turns. Prints device, median, spread, images per second and TFLOP/s (2 FLOPs
-a MAC), and beside them the device's own pace, in one matrix product of each precision and in copying memory. --csv: append a
-row for each folder, in the columns of data/forward_times.csv.
+weights are random as well. Several folders take turns; so do models of timm with each batch size and precision of the
+folders, eager and through torch.compile, channels last, on PyTorch's GPU where it has one. Prints median, spread, images per
+second and TFLOP/s (2 FLOPs a MAC), and beside them the device's own pace, in one matrix product of each precision and in
+copying memory. --csv: append a row for each, in the columns of data/forward_times.csv. What cannot run is a row with a reason.
 """
 
 import argparse
 import csv
 import json
+import os
 import time
 from datetime import datetime
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch, on a GPU
+
+import jax  # isort: skip
+import jaxlib
 import ml_dtypes  # noqa: F401  makes NumPy know bfloat16
 import numpy as np
 from jax.extend import backend
@@ -70,20 +77,65 @@ def copy_gb_per_s():
     return 2 * numbers.nbytes / best(lambda x: x + 1, numbers) / 1e9
 
 
-def record(known, first, samples, matmul):
+class Engine(NamedTuple):
+    """put: NumPy images -> images on the device; run: those -> nothing, when the result is there; known: as in load."""
+
+    name: str
+    versions: str
+    put: object
+    run: object
+    known: dict
+
+
+def stablehlo(folder):
+    run, known = load(folder)
+    put = lambda images: jax.device_put(images).block_until_ready()  # noqa: E731
+    versions = f"jax {jax.__version__}, jaxlib {jaxlib.__version__}"
+    return Engine(f"stablehlo, {jax.default_backend()}", versions, put, lambda x: run(x).block_until_ready(), known)
+
+
+def timm_model(name, compiled, like):
+    """The model of that name for the batches and the precision of the exported network `like`."""
+    import timm
+    import torch
+
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX's default on a GPU
+    torch.backends.cudnn.benchmark = True
+    device, dtype = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, like["precision"])
+    model = timm.create_model(name).eval().to(device, dtype, memory_format=torch.channels_last)
+    model = torch.compile(model) if compiled else model
+
+    def put(images):
+        return torch.from_numpy(images).to(device, dtype).permute(0, 3, 1, 2)
+
+    def run(x):
+        with torch.no_grad():
+            model(x)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    versions = f"timm {timm.__version__}, torch {torch.__version__}"
+    return Engine(
+        f"timm, {'compiled' if compiled else 'eager'}", versions, put, run, like | {"network": name, "macs": None}
+    )
+
+
+def record(engine, times, matmul):
     """A row for data/forward_times.csv."""
-    size, (p10, median, p90) = known["batch_size"], np.percentile(samples, [10, 50, 90])
-    tflops = 2 * known["macs"] * size / median / 1e12
+    (first, _, _, *samples), known, size = times, engine.known, engine.known["batch_size"]
+    p10, median, p90 = np.percentile(samples, [10, 50, 90])
     values = {
         "network": known["network"], "batch_size": size,
         "image_size": "x".join(map(str, known["arguments"][0]["shape"][1:3])), "first_call_ms": 1e3 * first,
         "median_ms": 1e3 * median, "p10_ms": 1e3 * p10, "p90_ms": 1e3 * p90, "images_per_s": size / median,
-        "tflops": tflops, "matmul_tflops": matmul, "share_of_matmul": tflops / matmul,
-        "engine": f"stablehlo, {jax.default_backend()}", "precision": known["precision"],
-        "device": jax.devices()[0].device_kind, "versions": f"jax {jax.__version__}, jaxlib {jax.lib.__version__}",
+        "matmul_tflops": matmul, "engine": engine.name, "precision": known["precision"],
+        "device": jax.devices()[0].device_kind, "versions": engine.versions,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "samples_ms": ";".join(f"{1e3 * s:.3f}" for s in samples),
     }  # fmt: skip
+    if known["macs"]:  # timm's networks are counted by nobody here
+        values["tflops"] = 2 * known["macs"] * size / median / 1e12
+        values["share_of_matmul"] = values["tflops"] / matmul
     return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -98,27 +150,51 @@ def append(path, row):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+")
+    parser.add_argument("--timm", nargs="+", default=[], metavar="MODEL")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--csv")
     args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error(f"--rounds must be 1 or more, got {args.rounds}")
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {args.rounds} rounds in turns")
     matmul = {precision: matmul_tflops(precision) for precision in ("float32", "bfloat16")}
     print("matrix product", *(f"{name} {rate:.3f} TFLOP/s" for name, rate in matmul.items()), sep=", ", end="; ")
     print(f"copying {copy_gb_per_s():.1f} GB/s")
-    networks = [load(folder) for folder in args.folders]
-    samples = [[] for _ in networks]
+    engines = [stablehlo(folder) for folder in args.folders]
+    likes = {(engine.known["batch_size"], engine.known["precision"]): engine.known for engine in engines}
+    for (batch_size, precision), like in likes.items():
+        for name, compiled in product(args.timm, (False, True)):
+            try:
+                engines.append(timm_model(name, compiled, like))
+            except Exception as error:  # a missing library, no memory: a reason to report, not to stop
+                print(f"{name} {precision} batch {batch_size}: {type(error).__name__}: {error}".splitlines()[0])
+    times, failed = [[] for _ in engines], {}
     for i in range(3 + args.rounds):  # the first is a row's first call, two more warm up
-        for (run, known), times in zip(networks, samples, strict=True):
-            shape = known["arguments"][0]["shape"]
-            images = jax.device_put(np.random.default_rng(i).uniform(size=shape).astype(np.float32)).block_until_ready()
-            times.append(seconds(lambda run=run, images=images: run(images)))
-    for (_, known), (first, _, _, *times) in zip(networks, samples, strict=True):
-        row = record(known, first, times, matmul[known["precision"]])
-        print(
-            f"{row['network']:15s} {row['precision']:9s} batch {row['batch_size']:4d} {row['median_ms']:>9s} ms "
-            f"({1e3 * min(times):.2f} to {1e3 * max(times):.2f}) {row['images_per_s']:>9s} images/s "
-            f"{row['tflops']:>8s} TFLOP/s, {row['share_of_matmul']} of the matrix product"
-        )
+        for number, engine in enumerate(engines):
+            images = np.random.default_rng(i).uniform(size=engine.known["arguments"][0]["shape"]).astype(np.float32)
+            if number not in failed:
+                try:
+                    x = engine.put(images)
+                    start = time.perf_counter()
+                    engine.run(x)
+                    times[number].append(time.perf_counter() - start)
+                except Exception as error:
+                    failed[number] = f"{type(error).__name__}: {error}".splitlines()[0]
+    for number, engine in enumerate(engines):
+        known = engine.known
+        title = f"{known['network']:15s} {engine.name:15s} {known['precision']:9s} batch {known['batch_size']:4d}"
+        if number in failed:
+            print(f"{title} {failed[number]}")
+            row = {name: known[name] for name in ("network", "batch_size", "precision")}
+            row |= {"error": failed[number], "engine": engine.name, "versions": engine.versions}
+            row["device"] = jax.devices()[0].device_kind
+        else:
+            row, counted = record(engine, times[number], matmul[known["precision"]]), times[number][3:]
+            rate = f" {row['tflops']} TFLOP/s, {row['share_of_matmul']} of the matrix product" if known["macs"] else ""
+            print(
+                f"{title} {row['median_ms']:>9s} ms ({1e3 * min(counted):.2f} to {1e3 * max(counted):.2f}) "
+                f"{row['images_per_s']:>9s} images/s{rate}"
+            )
         if args.csv:
             append(args.csv, row)
 
