@@ -47,7 +47,7 @@ notebooks: $(READY)
 	$(BIN)/python tests/tidy_notebooks.py $(NOTEBOOKS)
 	$(BIN)/python tests/readme_figure.py
 
-# Installs the extra `bench`, which requirements.lock leaves out, and adds rows to BENCH_CSV.
+# Installs the extra `bench`, which requirements.lock leaves out, and writes a new table.
 BENCH_CSV ?= build/engine_times.csv
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'

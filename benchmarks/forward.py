@@ -151,8 +151,15 @@ def main():
     parser.add_argument("--precision", nargs="+", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES), metavar="ENGINE")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--csv", help="append every row to this file")
+    parser.add_argument("--csv", help="a new file for the rows")
     args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error(f"--rounds must be 1 or more, got {args.rounds}")
+    if args.csv:
+        try:
+            open(args.csv, "x").close()  # one file is one run; and not after half an hour that it cannot be written
+        except OSError as error:
+            parser.error(f"--csv must be a file that can be made anew, got {args.csv!r}: {error.strerror}")
     for layers in args.layers:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -169,10 +176,9 @@ def main():
                     print(f"ResNet V2-{layers}, batch {batch_size}, {precision}, median of {args.rounds} rounds")
                     show([row for row in rows if row.case == (batch_size,)], first="resnet_lib, frozen: tf")
                 if args.csv:
-                    new = not Path(args.csv).exists()
-                    table(rows, layers, precision).to_csv(
-                        args.csv, mode="a", header=new, index=False, float_format="%.6g"
-                    )
+                    with open(args.csv, "a", newline="") as file:
+                        header = file.tell() == 0
+                        table(rows, layers, precision).to_csv(file, header=header, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

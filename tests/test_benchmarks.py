@@ -121,3 +121,11 @@ def test_a_network_that_computes_something_else_is_not_timed(tmp_path):
     prepare(lambda *_: right, tmp_path, 50, "float32")
     with pytest.raises(ValueError, match="its logits are off by 5.0e-02 of the largest"):
         prepare(lambda *_: wrong, tmp_path, 50, "float32")
+
+
+def test_a_table_that_exists_is_kept(tmp_path):
+    (tmp_path / "times.csv").write_text("an older run")
+    command = [sys.executable, BENCHMARKS / "forward.py", "--csv", tmp_path / "times.csv"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 2 and "--csv must be a file that can be made anew" in run.stderr
+    assert "times.csv': File exists" in run.stderr and (tmp_path / "times.csv").read_text() == "an older run"
