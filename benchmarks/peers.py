@@ -11,13 +11,6 @@ import numpy as np
 UNITS = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
 
 
-def _tensorflow():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow
-
-    return tensorflow
-
-
 def _weights(folder):
     with np.load(folder / "weights.npz") as saved:
         return dict(saved)
@@ -42,7 +35,10 @@ def tf_slim_session(folder, layers, precision):
 
 def keras_applications(folder, layers, precision):
     """Keras' ResNetV2 is tf-slim's but for the padding of its first pooling, which gets tf-slim's here."""
-    tf, weights = _tensorflow(), _weights(folder)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    weights = _weights(folder)
     if precision == "bfloat16":
         tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = getattr(tf.keras.applications, f"ResNet{layers}V2")(weights=None, classifier_activation=None)
