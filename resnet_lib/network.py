@@ -1,12 +1,13 @@
 """From a description to something that runs: `build(...)` gives a `Network`, which is called on images.
 
-Built once with `tf.compat.v1.wrap_function`, a tf-slim network works in eager mode, keeps its variables, and builds about
-twice as fast as in a Session. Every Network has a graph of its own, so building twice in one process never clashes.
+Built once with `tf.compat.v1.wrap_function`, a tf-slim network works in eager mode and keeps its variables. Every Network has
+a graph of its own, so building twice in one process never clashes.
 """
 
 import re
 import zlib
 from dataclasses import replace
+from functools import cached_property
 from importlib import import_module
 from math import prod
 
@@ -44,13 +45,20 @@ class Network:
         self._by_name = {_plain_name(variable): variable for variable in self.variables}
         self._function = function  # owns the variables
         self._input = function.inputs[0]
-        net, self._end_point_tensors = function.structured_outputs
-        self._forward = function.prune(self._input, net)  # asks for the net alone, so no end point is kept in memory
-        self._all_end_points = None
+        self._net, self._end_point_tensors = function.structured_outputs
 
     @property
     def input_shape(self):
         return tuple(self._input.shape)
+
+    @cached_property
+    def _forward(self):
+        """Asks for the net alone, so no end point is kept in memory."""
+        return self._function.prune(self._input, self._net)
+
+    @cached_property
+    def _all_end_points(self):
+        return self._function.prune(self._input, self._end_point_tensors)
 
     def __call__(self, images):
         """[batch, height, width, channels] -> logits [batch, 1, 1, num_classes] (or features), as `resnet_v2` returns them.
@@ -85,8 +93,6 @@ class Network:
     def end_points(self, images):
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:
         "block1/unit_1/bottleneck_v2/conv1", "block1", ..., "predictions". Raises what calling the network raises."""
-        if self._all_end_points is None:
-            self._all_end_points = self._function.prune(self._input, self._end_point_tensors)
         values = self._all_end_points(checked_images(images, self._input.shape))
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 
@@ -176,7 +182,7 @@ class Network:
         return max(op.activations for op in graph_cost(self).ops)
 
     def __repr__(self):
-        return f"<Network {self.name}: {shape_text(self._input.shape)} -> {shape_text(self._forward.outputs[0].shape)}>"
+        return f"<Network {self.name}: {shape_text(self._input.shape)} -> {shape_text(self._net.shape)}>"
 
 
 _FUNCTION_OPTIONS = ("num_classes", "global_pool", "output_stride")
@@ -298,7 +304,7 @@ def build(architecture, image_size=OWN, num_classes=OWN, seed=0, channels_in=3, 
     if no_blocks:
         network = _other_net(name, num_classes, seed)
     else:
-        network = network_function(architecture, num_classes, global_pool, output_stride, seed)
+        network = network_function(architecture, num_classes, global_pool, output_stride, seed, weight_decay=0.0)
     function = _wrapped(network, [None, height, width, channels_in])
     options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in, **options}
     return Network(name, None if no_blocks else architecture, function, options)

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from importlib import import_module
 
 import pytest
 
@@ -69,3 +71,68 @@ def test_a_variable_stands_once_in_its_collection_also_when_it_is_shared():
 
     graph = tf.compat.v1.wrap_function(network, [tf.TensorSpec([None, 4, 4, 3])]).graph
     assert [variable.name for variable in graph.get_collection("means")] == ["norm/moving_mean:0"]
+
+
+def everywhere(ask):
+    """What `ask()` says in eager mode, in a graph, in both kinds of function, and where one of these stands in another."""
+    heard = {}
+
+    def note(where):
+        heard[where] = ask()
+
+    def in_graph(name):
+        with tf.Graph().as_default():
+            note(name)
+            with tf.init_scope():
+                note(f"{name}, init_scope")
+
+    def in_function():
+        note("function")
+        in_graph("graph in a function")
+        with tf.init_scope():
+            note("function, init_scope")
+
+    note("eager")
+    in_graph("graph")
+    tf.function(in_function).get_concrete_function()
+    tf.compat.v1.wrap_function(lambda: note("wrapped function"), [])
+    with tf.Graph().as_default():
+        tf.function(lambda: note("function in a graph")).get_concrete_function()
+    return heard
+
+
+def test_the_quick_answer_is_tensorflows_own():
+    """tf.compat.v1 has the function as TensorFlow wrote it."""
+    from tensorflow.python.framework import ops
+
+    assert ops.executing_eagerly_outside_functions is not tf.compat.v1.executing_eagerly_outside_functions
+    own = everywhere(tf.compat.v1.executing_eagerly_outside_functions)
+    assert everywhere(lambda: ops.executing_eagerly_outside_functions()) == own
+    assert len(own) == 9 and own["eager"] and own["function"] and not own["graph"] and not own["function in a graph"]
+
+
+def test_in_a_plain_graph_nothing_is_entered_to_answer(monkeypatch):
+    from tensorflow.python.framework import ops
+
+    monkeypatch.setattr(ops, "_get_outer_context_and_inner_device_stack", None)
+    with tf.Graph().as_default():
+        assert not ops.executing_eagerly_outside_functions()
+
+
+@pytest.mark.parametrize("keras", ["tensorflow.python.keras", "tf_keras.src"])
+def test_a_layers_class_changes_with_the_mode_and_only_then(keras):
+    layers, v1 = import_module(f"{keras}.engine.base_layer"), import_module(f"{keras}.engine.base_layer_v1")
+    changes = []
+
+    class Noted(type(layers.Layer)):
+        def mro(cls):  # Python asks whenever the bases of a class are set
+            changes.append(cls)
+            return super().mro()
+
+    class Layer(layers.Layer, metaclass=Noted):
+        pass
+
+    for in_graph in (False, True, True, False, False, True):
+        with tf.Graph().as_default() if in_graph else nullcontext():
+            assert isinstance(Layer(), v1.Layer) is in_graph
+    assert len(changes) == 1 + 3
