@@ -1,4 +1,5 @@
-# `make lab` and `make test` are all a newcomer types: each makes .venv and installs requirements.lock first.
+# `make lab` and `make test` are all a newcomer types: each makes .venv and installs requirements.lock first. The parts of
+# `make test` are `make unit`, `make browser` and `make check-notebooks`.
 # `make notebooks` runs every notebook and keeps its outputs; `make lock` renews requirements.lock; `make bench` times ResNet
 # V2 beside its peers in other libraries (see README.md).
 
@@ -7,30 +8,41 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
-IN_BROWSER := $(wildcard tests/test_lab.py tests/test_book.py)
+IN_BROWSER := tests/test_book.py tests/test_lab.py
+PYTEST := $(BIN)/python -m pytest -q -rs
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+UNIT := tests/test_units.py tests/test_benchmarks.py tests
+NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* docs/* notebooks/*.ipynb resnet_lib/*.py)
 
-.PHONY: lab test unit browser book notebooks check-notebooks bench lock clean
+.PHONY: lab test unit style browser copied book notebooks check-notebooks bench lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/00_start_here.ipynb
 
-test: unit browser check-notebooks
+# All of it in one run, so that no core waits. Each file stays in one process, and what takes longest begins first.
+test: $(READY) style copied
+	$(PYTEST) $(PARALLEL) $(NBMAKE) tests/test_book.py build/notebooks tests/test_lab.py $(UNIT)
+	$(PYTEST) --noconftest tests/fresh_outputs.py
 
-unit: $(READY)
+unit: $(READY) style
+	$(PYTEST) $(PARALLEL) $(UNIT) $(IN_BROWSER:%=--ignore=%)
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check resnet_lib tests benchmarks book
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests $(IN_BROWSER:%=--ignore=%)
 
 # In a real browser, Chromium; where there is none the tests are skipped and say so.
 browser: $(READY)
-	$(BIN)/python -m pytest -q -rs $(IN_BROWSER)
+	$(PYTEST) $(PARALLEL) $(IN_BROWSER)
 
 # Runs a copy of every notebook headless, then holds what it printed against the committed outputs.
-check-notebooks: $(READY)
+check-notebooks: $(READY) copied
+	$(PYTEST) $(PARALLEL) --durations=0 $(NBMAKE) build/notebooks
+	$(PYTEST) --noconftest tests/fresh_outputs.py
+
+copied:
 	rm -rf build/notebooks && mkdir -p build && cp -r notebooks build/
-	$(BIN)/python -m pytest -q --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite --durations=0 build/notebooks
-	$(BIN)/python -m pytest -q tests/fresh_outputs.py
 
 # The web book: open build/book/index.html. Nothing is run and nothing fetched; a warning is an error.
 book: build/.book

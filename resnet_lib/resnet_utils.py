@@ -148,7 +148,7 @@ def resnet_arg_scope(is_training=True, weight_decay=0.001, batch_norm_decay=0.99
     with (
         slim.arg_scope(
             [slim.conv2d],
-            weights_regularizer=slim.l2_regularizer(weight_decay),
+            weights_regularizer=slim.l2_regularizer(weight_decay) if weight_decay else None,
             weights_initializer=slim.variance_scaling_initializer(),
             activation_fn=tf.nn.relu,
             normalizer_fn=slim.batch_norm,

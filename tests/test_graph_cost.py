@@ -14,7 +14,7 @@ from resnet_lib.tf_slim_compat import tf
 def graph_of(architecture, image_size, num_classes, channels_in=3, global_pool=True, output_stride=None):
     with tf.Graph().as_default() as graph:
         inputs = tf.compat.v1.placeholder(tf.float32, [None, *image_size, channels_in])
-        network_function(architecture, num_classes, global_pool, output_stride)(inputs)
+        network_function(architecture, num_classes, global_pool, output_stride, weight_decay=0.0)(inputs)
     return graph
 
 
