@@ -138,7 +138,8 @@ class Network:
             for scope, block in scopes.items()
         )
         architecture, handed_out = replace(self.architecture, blocks=blocks), {}
-        function = network_function(architecture, **{name: self._options[name] for name in _FUNCTION_OPTIONS})
+        options = {name: self._options[name] for name in _FUNCTION_OPTIONS}
+        function = network_function(architecture, **options, weight_decay=0.0)
         function = _wrapped(function, self._input.shape, self._shared_getter(order, handed_out))
         network = Network(self.name, architecture, function, self._options)
         network._by_name = handed_out  # a variable keeps the name of the unit that it was made for

@@ -129,6 +129,19 @@ def test_variables_are_tf_slims_in_order_of_creation(network):
     assert sum(np.prod(v.shape) for v in network.trainable_variables) == network.cost().params
 
 
+def test_the_penalty_is_in_the_graph_only_where_it_is_asked_for(network):
+    def penalties(**options):
+        with tf.Graph().as_default():
+            network_function(network.architecture, 5, **options)(tf.zeros([1, 32, 32, 3]))
+            return len(tf.compat.v1.losses.get_regularization_losses())
+
+    convolutions = sum(variable.name.endswith("weights:0") for variable in network.variables)
+    assert (penalties(), penalties(weight_decay=0.0)) == (convolutions, 0)
+    rewired = network.rewired({"block1": [1, 2]})
+    assert network.graph.get_collection("regularization_losses") == []
+    assert rewired.graph.get_collection("regularization_losses") == []
+
+
 def test_the_seed_makes_the_weights(network):
     same, other = build(BLOCKS, 48, 5, seed=0), build(BLOCKS, 32, 5, seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(network.variables, same.variables, strict=True))
