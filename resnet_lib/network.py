@@ -258,6 +258,7 @@ def _other_net(name, num_classes, seed=None):
         with (
             tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed)),
             slim.arg_scope(getattr(module, arg_scope)()),
+            slim.arg_scope([slim.conv2d, slim.fully_connected], weights_regularizer=None),  # a penalty is for training
         ):
             return getattr(module, name)(images, num_classes, is_training=False, scope=name, **rank_4)
 

@@ -84,6 +84,7 @@ def test_networks_without_blocks_are_built_counted_and_run(name):
     size = OTHER_NETS[name][-1]
     network = build(name)
     assert network.cost()[:2] == OTHER_COUNTS[name] and network.input_shape == (None, size, size, 3)
+    assert network.graph.get_collection("regularization_losses") == []  # built for inference
     logits = network(images(1, size, size, 3))
     assert logits.shape == (1, 1, 1, 1000) and np.isfinite(logits).all() and np.std(logits) > 0
     assert any(key.startswith(("conv1", "Conv2d_1a")) for key in network.end_points(images(1, size, size, 3)))
