@@ -8,12 +8,12 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
-IN_BROWSER := tests/test_book.py tests/test_lab.py
+IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py
 PYTEST := $(BIN)/python -m pytest -q -rs
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-UNIT := tests/test_units.py tests/test_benchmarks.py tests
+UNIT := tests/library/test_units.py tests/library/test_experiments.py tests
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
-BOOK := README.md data/README.md $(wildcard book/* book/_static/* docs/* notebooks/*.ipynb resnet_lib/*.py)
+BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ipynb resnet_lib/*.py)
 
 .PHONY: lab test unit style browser copied book notebooks check-notebooks bench lock clean
 
@@ -22,15 +22,15 @@ lab: $(READY)
 
 # All of it in one run, so that no core waits. Each file stays in one process, and what takes longest begins first.
 test: $(READY) style copied
-	$(PYTEST) $(PARALLEL) $(NBMAKE) tests/test_book.py build/notebooks tests/test_lab.py $(UNIT)
-	$(PYTEST) --noconftest tests/fresh_outputs.py
+	$(PYTEST) $(PARALLEL) $(NBMAKE) tests/site/test_book.py build/notebooks tests/site/test_lab.py $(UNIT)
+	$(PYTEST) --noconftest tools/fresh_outputs.py
 
 unit: $(READY) style
 	$(PYTEST) $(PARALLEL) $(UNIT) $(IN_BROWSER:%=--ignore=%)
 
 style: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check resnet_lib tests benchmarks book
+	$(BIN)/ruff format --check .
 
 # In a real browser, Chromium; where there is none the tests are skipped and say so.
 browser: $(READY)
@@ -39,31 +39,33 @@ browser: $(READY)
 # Runs a copy of every notebook headless, then holds what it printed against the committed outputs.
 check-notebooks: $(READY) copied
 	$(PYTEST) $(PARALLEL) --durations=0 $(NBMAKE) build/notebooks
-	$(PYTEST) --noconftest tests/fresh_outputs.py
+	$(PYTEST) --noconftest tools/fresh_outputs.py
 
 copied:
 	rm -rf build/notebooks && mkdir -p build && cp -r notebooks build/
 
 # The web book: open build/book/index.html. Nothing is run and nothing fetched; a warning is an error.
+# Its sources lie side by side, but for the picture, which stays in book/, where the README names it.
 book: build/.book
 
 build/.book: $(BOOK) | $(READY)
-	rm -rf build/book build/book-source && mkdir -p build/book-source/data
-	cp -rp book/. notebooks docs README.md build/book-source/ && cp -p data/README.md build/book-source/data/
+	rm -rf build/book build/book-source && mkdir -p build/book-source/book build/book-source/data
+	cp -rp book/. notebooks README.md build/book-source/ && cp -p data/README.md build/book-source/data/
+	mv build/book-source/degradation.png build/book-source/book/
 	$(BIN)/python -m sphinx -q -W --keep-going -d build/book-source/.doctrees build/book-source build/book
 	touch $@
 
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \
 		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
-	$(BIN)/python tests/tidy_notebooks.py $(NOTEBOOKS)
-	$(BIN)/python tests/readme_figure.py
+	$(BIN)/python tools/tidy_notebooks.py $(NOTEBOOKS)
+	$(BIN)/python tools/readme_figure.py
 
 # Installs the extra `bench`, which requirements.lock leaves out, and writes a new table.
 BENCH_CSV ?= build/engine_times.csv
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'
-	mkdir -p build && $(BIN)/python benchmarks/forward.py --csv $(BENCH_CSV)
+	mkdir -p build && $(BIN)/python -m experiments.bench_forward --csv $(BENCH_CSV)
 
 # The first of these that is Python 3.11 to 3.13 and can make a virtual environment.
 $(READY): requirements.lock pyproject.toml

@@ -1,7 +1,7 @@
 """The web book: `make book` copies this folder, the notebooks and the README side by side and runs Sphinx on that.
 
 Nothing is executed and nothing is fetched: the outputs are the committed ones, and MathJax comes from its wheel.
-`links.py` ties chapters and API pages together and folds the cells that only draw.
+`links.py` ties chapters and API pages together, and folds what JupyterLab folds and the code of the cells that only draw.
 """
 
 import sys

@@ -18,6 +18,7 @@ from sphinx import addnodes
 import resnet_lib
 
 MODULES = [f"resnet_lib.{module.name}" for module in iter_modules(resnet_lib.__path__) if module.name != "__main__"]
+TOP = [*resnet_lib.__all__, *resnet_lib._LAZY]  # what `from resnet_lib import` takes beside modules
 
 
 @cache
@@ -121,9 +122,11 @@ def safe(line):
 
 
 def docstring(app, what, name, obj, options, lines):
-    """In a docstring an indented paragraph is code, as in Markdown; at the end stand the chapters that use it."""
+    """In a docstring an indented paragraph is code, and a list needs no empty line before it, as in Markdown; at the end
+    stand the chapters that use it."""
     text = []
-    for paragraph in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
+    whole = re.sub(r"^(?!- )(\S.*)\n(?=- )", r"\1\n\n", "\n".join(lines).strip("\n"), flags=re.M)
+    for paragraph in re.split(r"\n\s*\n", whole):
         code = all(line.startswith("    ") for line in paragraph.splitlines())
         text += ([".. code-block:: text", ""] if code and paragraph else []) + (
             paragraph.splitlines() if code else [safe(line) for line in paragraph.splitlines()]
@@ -159,23 +162,37 @@ def names(tree):
     return tuple({n.id for n in found if isinstance(n.ctx, context)} for context in (ast.Store, ast.Load))
 
 
+def fold_tag(metadata, draws):
+    """The tag that folds a cell of this metadata as JupyterLab does, or None. draws: its code is folded in any case."""
+    jupyter = metadata.get("jupyter", {})
+    source = draws or jupyter.get("source_hidden")
+    outputs = jupyter.get("outputs_hidden")
+    if source and outputs:
+        return "hide-cell"
+    if outputs:
+        return "hide-output"
+    return "hide-input" if source else None
+
+
 def fold(app, docname, source):
-    """Folds the code of the cells that only draw."""
+    """Folds what JupyterLab folds, and the code of the cells that only draw."""
     if not docname.startswith("notebooks/"):
         return
     notebook = json.loads(source[0])
     trees = list(cells(Path(app.srcdir) / f"{docname}.ipynb"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for i, (cell, tree) in enumerate(zip(code, trees, strict=True)):
-        if only_draws(tree, trees[i + 1 :]):
-            cell["metadata"].setdefault("tags", []).append("hide-input")
+        tag = fold_tag(cell["metadata"], only_draws(tree, trees[i + 1 :]))
+        tags = cell["metadata"].setdefault("tags", [])
+        if tag and tag not in tags:
+            tags.append(tag)
     source[0] = json.dumps(notebook)
 
 
 def named(code, path=None):
     """The full name that inline code stands for, or None: of what this notebook uses, or of the whole API."""
     code = re.sub(r"\(.*\)$", "", code)
-    tops = {full_name(getattr(resnet_lib, name)) for name in resnet_lib.__all__}
+    tops = {full_name(getattr(resnet_lib, name)) for name in TOP}
     for known in (used(path) if path else (), tops, public()):
         found = [name for name in known if name and (name == code or name.endswith(f".{code}"))]
         if len(found) == 1 and (known is not public() or "." in code or "_" in code):

@@ -3,17 +3,63 @@
 A network is a list of Blocks, and everything reads that list: the closed-form counts
 (`cost`, `trace`, `depth_table`), the TensorFlow graph (`build`) and the timings (`timing`).
 
-The descriptions and counts need no TensorFlow, so `import resnet_lib` is quick; TensorFlow
-loads when a network is first built.
+The descriptions and counts need no TensorFlow, so `import resnet_lib` is quick and changes nothing; TensorFlow loads when
+a network is first built. A map of the house, from the ground up; a module imports only from the floors below it:
+
+    checks, records, tf_slim_compat       arguments; rows that survive a kill; tf-slim on today's TensorFlow
+    layers, panels                        what a layer is and costs; what a reader moves, on any screen
+    units, convolutions, graph_cost       the table of kinds of units; padding; what any TensorFlow graph costs
+    blocks, shortcuts, other_nets, data   lists of units; networks that are not; what stands in data/
+    architectures                         whole networks, and all that are named
+    accounting, resnet_utils              the closed form; what every residual network needs
+    resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them
+    figures, inception_modules
+    exploration, tables, orderings,       your own design; tables; the other kinds of units;
+    inception, slim_function,             a description as a tf-slim network; a graph without variables
+    frozen_graph
+    engines                               what runs a frozen graph, and exports
+    network                               build, Network
+    timing, training_graph, training      measure
+    sweep, __main__                       grids of runs; the command line
 """
 
+from __future__ import annotations
+
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
 from .accounting import Cost, Layer, cost, trace
-from .architectures import ARCHITECTURES, Architecture, BasicUnit, Block, Root, Unit, cifar_architecture
+from .architectures import ARCHITECTURES, Architecture, Block, Root, cifar_architecture, list_networks
+from .units import UNIT_KINDS, BasicUnit, GroupedUnit, SqueezeUnit, Unit, UnitKind
 
-__all__ = ["ARCHITECTURES", "Architecture", "BasicUnit", "Block", "Cost", "Layer", "Network", "Root", "Unit",
-           "build", "cifar_architecture", "cost", "cost_table", "depth_table", "explore", "trace"]  # fmt: skip
+if TYPE_CHECKING:
+    from .exploration import explore as explore
+    from .network import Network as Network
+    from .network import build as build
+    from .tables import cost_table as cost_table
+    from .tables import depth_table as depth_table
+
+__version__ = "0.2.0"
+
+# Without `build` and `Network`, which load TensorFlow: `from resnet_lib import *` stays as light as `import resnet_lib`.
+__all__ = [
+    "ARCHITECTURES",
+    "UNIT_KINDS",
+    "Architecture",
+    "BasicUnit",
+    "Block",
+    "Cost",
+    "GroupedUnit",
+    "Layer",
+    "Root",
+    "SqueezeUnit",
+    "Unit",
+    "UnitKind",
+    "cifar_architecture",
+    "cost",
+    "list_networks",
+    "trace",
+]
 
 _LAZY = {
     "depth_table": "tables",
@@ -25,7 +71,7 @@ _LAZY = {
 _MODULES = {module.name for module in iter_modules(__path__)}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Loads what needs pandas, matplotlib or TensorFlow only when it is first asked for (PEP 562)."""
     from importlib import import_module
 
@@ -36,5 +82,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY, *_MODULES})

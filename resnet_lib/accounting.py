@@ -7,120 +7,25 @@ count as none. Parameters are the trainable ones: weights, biases, and gamma and
 `graph_cost` counts the same things a second way, off the TensorFlow graph; tests hold the two equal. Derived in notebook 05.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from .architectures import (
-    OWN,
-    BasicUnit,
-    blocks_output_stride,
-    check_identity,
-    check_reachable,
-    get_architecture,
-    unit_kind,
-    unit_ordering,
-)
-from .checks import height_and_width, positive_int
+from typing import Any, NamedTuple
 
-
-class Layer(NamedTuple):
-    """One layer: what it is, what comes out of it, and what it costs.
-
-    size_out is (height, width); receptive_field is the side, in input pixels, of the square that one output number
-    sees (it may be larger than the image); effective_stride is the distance, in input pixels, between neighbouring
-    outputs; effective_padding is how many pixels above and left of the image the square of the first output begins.
-    """
-
-    name: str
-    kind: str  # "input", "conv", "batch_norm", "max_pool", "zero_pad", "multiply", "add" or "global_pool"
-    kernel: int
-    stride: int
-    rate: int
-    size_out: tuple[int, int]
-    channels_out: int
-    params: int
-    macs: int
-    receptive_field: int
-    effective_stride: int
-    effective_padding: tuple[int, int]
-
-    @property
-    def outputs(self):
-        """How many numbers the layer writes for one image: height x width x channels."""
-        return self.size_out[0] * self.size_out[1] * self.channels_out
+from . import other_nets
+from .architectures import OWN, Architecture, get_architecture
+from .blocks import Block, blocks_output_stride, check_reachable
+from .checks import height_and_width
+from .layers import Layer, addition, batch_norm, convolution, global_pool, input_layer, pointwise, window
+from .other_nets import OTHER_NETS
+from .units import AnyUnit, UnitKind, check_identity, unit_kind
 
 
 class Cost(NamedTuple):
-    """Totals for one image: trainable parameters, MACs, and the numbers that convolutions write."""
+    """Totals for one image: trainable parameters, MACs, and the activations that convolutions write."""
 
     params: int
     macs: int
     activations: int
-
-
-def _same_padding(size, kernel, stride):
-    """Zeros that TensorFlow's SAME puts before the image: none at a stride of 2 over an even size."""
-    return max((-(-size // stride) - 1) * stride + kernel - size, 0) // 2
-
-
-def _window(x, name, kind, kernel, stride, rate=1, **changed):
-    """A layer that slides a kernel x kernel window over x: ceil(size / stride) positions a side."""
-    if kind == "max_pool":
-        before = [_same_padding(size, kernel, stride) for size in x.size_out]
-    else:  # as conv2d_same pads, whatever the stride
-        before = [(kernel - 1) * rate // 2] * 2
-    return x._replace(
-        name=name,
-        kind=kind,
-        kernel=kernel,
-        stride=stride,
-        rate=rate,
-        size_out=(-(-x.size_out[0] // stride), -(-x.size_out[1] // stride)),
-        receptive_field=x.receptive_field + (kernel - 1) * rate * x.effective_stride,
-        effective_stride=x.effective_stride * stride,
-        effective_padding=tuple(
-            sum_before + pixels * x.effective_stride
-            for sum_before, pixels in zip(x.effective_padding, before, strict=True)
-        ),
-        **{"params": 0, "macs": 0, **changed},
-    )
-
-
-def _conv(x, name, channels, kernel, stride=1, rate=1, bias=False):
-    weights = kernel * kernel * x.channels_out * channels
-    y = _window(x, name, "conv", kernel, stride, rate, channels_out=channels, params=weights + bias * channels)
-    return y._replace(macs=weights * y.size_out[0] * y.size_out[1])
-
-
-def _pointwise(x, name, kind, **changed):
-    """A layer that works on every number, or every pixel, by itself."""
-    return x._replace(name=name, kind=kind, kernel=1, stride=1, rate=1, **{"params": 0, "macs": 0, **changed})
-
-
-def _batch_norm(x, name):
-    return _pointwise(x, name, "batch_norm", params=2 * x.channels_out)
-
-
-def _add(shortcut, residual, name):
-    """The sum sees what the wider-sighted of the two sees; both squares have one centre."""
-    wider = max(residual, shortcut, key=lambda layer: layer.receptive_field)
-    return _pointwise(wider, name, "add")
-
-
-def _global_pool(x, name):
-    """Averages over the image, and so sees (size - 1) steps further; the longer side counts."""
-    longer = max(x.size_out)
-    return x._replace(
-        name=name, kind="global_pool", kernel=longer, stride=1, rate=1, size_out=(1, 1), params=0, macs=0,
-        receptive_field=x.receptive_field + (longer - 1) * x.effective_stride,
-    )  # fmt: skip
-
-
-def unit_convolutions(unit, stride_in="3x3"):
-    """The convolutions on the residual path of a unit: list of (kernel, channels, stride)."""
-    if isinstance(unit, BasicUnit):
-        return [(3, unit.depth, unit.stride), (3, unit.depth, 1)]
-    first, middle = (unit.stride, 1) if stride_in == "1x1" else (1, unit.stride)
-    return [(1, unit.depth_bottleneck, first), (3, unit.depth_bottleneck, middle), (1, unit.depth, 1)]
 
 
 # What the shortcuts of He et al. 2016, Fig. 2, multiply the identity and the residual by; g is the gate, a 1x1 convolution
@@ -138,108 +43,168 @@ def _shortcut(x, preact, unit, shortcut, version, scope):
     name = f"{scope}/shortcut"
     check_identity(shortcut, x.channels_out, unit.depth, scope)
     if shortcut == "C" or (shortcut == "B" and unit.depth != x.channels_out):
-        projection = _conv(preact, name, unit.depth, 1, unit.stride, bias=version == 2)
-        return [projection] if version == 2 else [projection, _batch_norm(projection, f"{name}/BatchNorm")]
-    layers = [_window(x, name, "max_pool", 1, unit.stride)] if unit.stride > 1 else []
+        projection = convolution(preact, name, unit.depth, 1, unit.stride, bias=version == 2)
+        return [projection] if version == 2 else [projection, batch_norm(projection, f"{name}/BatchNorm")]
+    layers = [window(x, name, "max_pool", 1, unit.stride)] if unit.stride > 1 else []
     if unit.depth != x.channels_out:
-        layers.append(_pointwise((layers or [x])[-1], name, "zero_pad", channels_out=unit.depth))
+        layers.append(pointwise((layers or [x])[-1], name, "zero_pad", channels_out=unit.depth))
     if shortcut in FACTORS:
         identity, factor = (layers or [x])[-1], FACTORS[shortcut][0]
-        layers += [_conv(x, f"{scope}/gate", unit.depth, 1, unit.stride, bias=True)] if "g" in factor else []
-        layers.append(_pointwise(identity, f"{name}/{factor}", "multiply"))
+        if "g" in factor:
+            layers.append(convolution(x, f"{scope}/gate", unit.depth, 1, unit.stride, bias=True))
+        layers.append(pointwise(identity, f"{name}/{factor}", "multiply"))
     return layers
 
 
-def unit_layers(x, kind, unit, scope, shortcut="B", stride_in="3x3", rate=1, dilation=1):
+def _squeeze(net, depth_squeeze, scope):
+    """The gate of a squeeze-and-excitation unit (Hu et al. 2018, equations 2 to 4): mean, two layers, and the product."""
+    mean = global_pool(net, f"{scope}/squeeze")
+    first = convolution(mean, f"{scope}/squeeze/conv1", depth_squeeze, 1, bias=True)
+    second = convolution(first, f"{scope}/squeeze/conv2", net.channels_out, 1, bias=True)
+    return [mean, first, second, pointwise(net, f"{scope}/residual/s", "multiply")]
+
+
+def _residual(start, kind, unit, scope, stride_in, rate, dense):
+    """The layers of the residual path: convolutions, the BNs between and after them, and the gate if there is one."""
+    layers = []
+    net = start
+    convolutions = unit.convolutions(stride_in)
+    for i, (kernel, channels, stride, groups) in enumerate(convolutions, 1):
+        normalized = i < len(convolutions) or "BN" in kind.ordering.last
+        # Where no BN follows, not even after the sum, a bias does the work of its beta.
+        bias = not normalized and "BN" not in kind.ordering.after
+        step = 1 if dense else stride
+        net = convolution(net, f"{scope}/conv{i}", channels, kernel, step, rate if kernel > 1 else 1, bias, groups)
+        layers.append(net)
+        if dense:
+            rate *= stride  # what follows reads every stride-th pixel, so its holes are that much wider
+        if normalized:
+            net = batch_norm(net, f"{scope}/conv{i}/BatchNorm")
+            layers.append(net)
+    if unit.depth_squeeze:
+        layers += _squeeze(net, unit.depth_squeeze, scope)
+    return layers
+
+
+def unit_layers(
+    x: Layer,
+    kind: str | UnitKind,
+    unit: AnyUnit,
+    scope: str,
+    shortcut: str = "B",
+    stride_in: str = "3x3",
+    rate: int = 1,
+    dense: bool = False,
+) -> list[Layer]:
     """The layers of one unit that follows the layer x: list of Layer. The sum is of kind "add"; a plain unit has none.
 
-    BN stands where the kind's Ordering puts it (`architectures.ORDERINGS`; He et al. 2016, Fig. 4); ReLUs are no layers.
-    rate: of the 3x3 that strides, or would stride; dilation: the stride it would have, which widens what follows.
+    BN stands where the kind's Ordering puts it (`units.ORDERINGS`; He et al. 2016, Fig. 4); ReLUs are not layers here.
+    dense: the unit does not stride; what follows its stride has holes that much wider instead. rate: of the holes before it.
     """
-    ordering = unit_ordering(kind)
-    version = 2 if ordering.first else 1
-    layers = [_batch_norm(x, f"{scope}/preact")] if "BN" in ordering.first else []
+    kind = unit_kind(kind)
+    layers = [batch_norm(x, f"{scope}/preact")] if "BN" in kind.ordering.first else []
     start = (layers or [x])[-1]
-    around = [] if shortcut == "none" else _shortcut(x, start, unit, shortcut, version, scope)
+    around = []
+    if shortcut != "none":
+        around = _shortcut(x, start, unit._replace(stride=1) if dense else unit, shortcut, kind.version, scope)
     layers += around
-    net, convolutions, rates = start, unit_convolutions(unit, stride_in), [rate]
-    for i, (kernel, channels, stride) in enumerate(convolutions, 1):
-        normalized = i < len(convolutions) or "BN" in ordering.last
-        # Where no BN follows, not even behind the sum, a bias does the work of its beta.
-        bias = not normalized and "BN" not in ordering.after
-        strided = i == (2 if kind.startswith("bottleneck") and stride_in == "3x3" else 1)
-        net = _conv(net, f"{scope}/conv{i}", channels, kernel, stride, rates[-1] if kernel > 1 else 1, bias=bias)
-        layers.append(net)
-        if strided:
-            rates.append(rate * dilation)
-        if normalized:
-            net = _batch_norm(net, f"{scope}/conv{i}/BatchNorm")
-            layers.append(net)
+    layers += _residual(start, kind, unit, scope, stride_in, rate, dense)
+    net = layers[-1]
     if shortcut in FACTORS and FACTORS[shortcut][1]:
-        net = _pointwise(net, f"{scope}/residual/{FACTORS[shortcut][1]}", "multiply")
+        net = pointwise(net, f"{scope}/residual/{FACTORS[shortcut][1]}", "multiply")
         layers.append(net)
     if shortcut != "none":
-        net = _add((around or [x])[-1], net, scope)
+        net = addition((around or [x])[-1], net, scope)
         layers.append(net)
-    return [*layers, _batch_norm(net, f"{scope}/postnorm")] if "BN" in ordering.after else layers
+    return [*layers, batch_norm(net, f"{scope}/postnorm")] if "BN" in kind.ordering.after else layers
 
 
 def _placed(blocks, output_stride):
-    """Yields (block, i, unit, rate, dilation) with the stride each unit really takes. Once `output_stride` is reached,
-    units keep the resolution (stride 1) and widen the holes of their 3x3 (rate) instead: atrous convolution."""
+    """Yields (block, i, unit, rate, dense). Once `output_stride` is reached, units keep the resolution and widen the holes
+    of their 3x3 (rate) by the strides that they do not take: atrous convolution."""
     check_reachable(output_stride, [unit.stride for block in blocks for unit in block.args])
     current_stride, rate = 1, 1
     for block in blocks:
         for i, unit in enumerate(block.args, 1):
-            if current_stride == output_stride:
-                yield block, i, unit._replace(stride=1), rate, unit.stride
+            dense = current_stride == output_stride
+            yield block, i, unit, rate, dense
+            if dense:
                 rate *= unit.stride
             else:
-                yield block, i, unit, 1, 1
                 current_stride *= unit.stride
 
 
-def trace(architecture, image_size=OWN, num_classes=OWN, channels_in=3, global_pool=True, output_stride=None, layout=None,
-          shortcut=None):  # fmt: skip
+def _root_layers(images, net):
+    """The root's convolution, with its BN in V1, and its pooling; nothing where there is no root."""
+    if not net.root:
+        return
+    conv = convolution(images, "conv1", net.root.depth, net.root.kernel_size, net.root.stride, bias=net.version == 2)
+    yield conv
+    if net.version == 1:
+        yield batch_norm(conv, "conv1/BatchNorm")
+    if net.root.pool_stride > 1:
+        yield window(conv, "pool1", "max_pool", 3, net.root.pool_stride)
+
+
+def _counted_kind(block: Block) -> UnitKind:
+    kind = unit_kind(block.unit_fn)
+    if kind.ordering is None:
+        raise ValueError(
+            f"units of kind {kind.name!r} (Block {block.scope!r}) have no closed form; build the network and count its "
+            "graph: build(...).cost()"
+        )
+    return kind
+
+
+def trace(
+    architecture: str | Architecture | list[Block],
+    image_size: int | tuple[int, int] | str = OWN,
+    num_classes: int | str | None = OWN,
+    **changes: Any,
+) -> list[Layer]:
     """The layers of a network in order, each with its size, parameters, MACs and receptive field: list of Layer.
 
     architecture: a name, an Architecture or a list of Blocks; image_size: one number or (height, width);
     num_classes: None leaves the classifier out. "own" is what the network was designed for: 224 and 1000, for the CIFAR
-    networks 32 and 10. global_pool, output_stride: as in `resnet_v2.resnet_v2`. layout: "paper", "v1.5" or "slim",
-    shortcut: one of `architectures.SHORTCUTS`; None takes the network's own. Names are those of the graph below the network's
-    own scope ("block1/unit_1/bottleneck_v2/conv1").
-    Raises ValueError or TypeError naming the argument at fault.
+    networks 32 and 10. changes: channels_in, global_pool, output_stride, layout, shortcut, as in
+    `architectures.get_architecture`. Names are those of the graph below the network's own scope
+    ("block1/unit_1/bottleneck_v2/conv1"). Raises ValueError or TypeError naming the argument at fault.
     """
-    net = get_architecture(architecture, layout, shortcut)
-    size = height_and_width(net.image_size if image_size == OWN else image_size)
-    channels_in = positive_int("channels_in", channels_in)
-    layers = [Layer("images", "input", 1, 1, 1, size, channels_in, 0, 0, 1, 1, (0, 0))]
-    blocks_stride = blocks_output_stride(output_stride, net.root)
-    if net.root:
-        layers.append(
-            _conv(layers[-1], "conv1", net.root.depth, net.root.kernel_size, net.root.stride, bias=net.version == 2)
-        )
-        if net.version == 1:
-            layers.append(_batch_norm(layers[-1], "conv1/BatchNorm"))
-        if net.root.pool_stride > 1:
-            layers.append(_window(layers[-1], "pool1", "max_pool", 3, net.root.pool_stride))
-    for block, i, unit, rate, dilation in _placed(net.blocks, blocks_stride):
-        kind = unit_kind(block.unit_fn)
-        scope = f"{block.scope}/unit_{i}/{kind}"
-        layers += unit_layers(layers[-1], kind, unit, scope, net.shortcut, net.stride_in, rate, dilation)
+    net = get_architecture(architecture, image_size, num_classes, **changes)
+    layers = [input_layer("images", height_and_width(net.image_size), net.channels_in)]
+    blocks_stride = blocks_output_stride(net.output_stride, net.root)
+    layers += _root_layers(layers[0], net)
+    for block, i, unit, rate, dense in _placed(net.blocks, blocks_stride):
+        kind = _counted_kind(block)
+        scope = f"{block.scope}/unit_{i}/{kind.name}"
+        layers += unit_layers(layers[-1], kind, unit, scope, net.shortcut, net.stride_in, rate, dense)
     if net.version == 2:
-        layers.append(_batch_norm(layers[-1], "postnorm"))
-    if global_pool:
-        layers.append(_global_pool(layers[-1], "pool5"))
-    if num_classes is not None:
-        num_classes = positive_int("num_classes", net.num_classes if num_classes == OWN else num_classes)
-        layers.append(_conv(layers[-1], "logits", num_classes, 1, bias=True))
+        layers.append(batch_norm(layers[-1], "postnorm"))
+    if net.global_pool:
+        layers.append(global_pool(layers[-1], "pool5"))
+    if net.num_classes is not None:
+        layers.append(convolution(layers[-1], "logits", net.num_classes, 1, bias=True))
     return layers
 
 
-def cost(architecture, image_size=OWN, num_classes=OWN, **options):
-    """Trainable parameters, MACs and activations of a network, per image: Cost. Arguments are those of `trace`."""
-    layers = trace(architecture, image_size, num_classes, **options)
+def cost(
+    architecture: str | Architecture | list[Block],
+    image_size: int | tuple[int, int] | str = OWN,
+    num_classes: int | str | None = OWN,
+    **changes: Any,
+) -> Cost:
+    """Trainable parameters, MACs and activations of a network, per image: Cost. Arguments are those of `trace`.
+
+    A network of `other_nets.OTHER_NETS` ("vgg_16", ...) has no closed form: its graph is built and counted, which loads
+    TensorFlow.
+    """
+    if isinstance(architecture, str) and architecture in OTHER_NETS:
+        return Cost(*other_nets.count(architecture, image_size, num_classes, **changes))
+    return total(trace(architecture, image_size, num_classes, **changes))
+
+
+def total(layers: list[Layer]) -> Cost:
+    """What a list of layers costs together."""
     return Cost(
         params=sum(layer.params for layer in layers),
         macs=sum(layer.macs for layer in layers),

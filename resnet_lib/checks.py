@@ -1,16 +1,22 @@
 """Arguments, checked where they come in: each function returns the value or says what it must be. No TensorFlow."""
 
+from __future__ import annotations
+
 import operator
+from collections.abc import Collection
+from typing import Any
+
+OWN = "own"  # the image size or number of classes that the network was designed for
 
 
-def one_of(name, value, known):
+def one_of(name: str, value: Any, known: Collection) -> Any:
     """`value`. Raises ValueError, naming the argument, when it is not one of the `known` ones."""
     if value not in known:
         raise ValueError(f"{name} must be one of {list(known)}, got {value!r}")
     return value
 
 
-def positive_int(name, value):
+def positive_int(name: str, value: Any) -> int:
     """`value` as an int. Raises TypeError or ValueError, naming the argument, when it is not a whole number >= 1."""
     try:
         number = operator.index(value)
@@ -23,10 +29,17 @@ def positive_int(name, value):
     return number
 
 
-def height_and_width(image_size):
+def own(value: Any) -> bool:
+    """Whether an argument asks for what the network was designed for. (An array compared with a text is an array.)"""
+    return isinstance(value, str) and value == OWN
+
+
+def height_and_width(image_size: Any) -> tuple[int, int]:
     """`image_size` as (height, width): one number means a square."""
     if not isinstance(image_size, tuple | list):
-        return (positive_int("image_size", image_size),) * 2
+        side = positive_int("image_size", image_size)
+        return side, side
     if len(image_size) != 2:
         raise ValueError(f"image_size must be one number or (height, width), got {image_size!r}")
-    return tuple(positive_int("image_size", side) for side in image_size)
+    height, width = image_size
+    return positive_int("image_size", height), positive_int("image_size", width)

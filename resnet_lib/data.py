@@ -1,7 +1,8 @@
 """What stands in `data/`: photographs, handwritten digits, published numbers with their sources, and stored experiments."""
 
+from __future__ import annotations
+
 import os
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import pandas as pd
 DATA = Path(__file__).resolve().parents[1] / "data"
 
 
-def path(*parts):
+def path(*parts: str) -> Path:
     """The path of a file in `data/`. Raises FileNotFoundError that lists what is there instead."""
     file = DATA.joinpath(*parts)
     if not file.exists():
@@ -21,17 +22,6 @@ def path(*parts):
             "clone of the repository: install resnet_lib from there with `pip install -e .`"
         )
     return file
-
-
-def script(name):
-    """The program that made `data/<name>.csv` ("signals", "lesions", "depth", ...) as a module, for the use of its functions.
-
-    Raises FileNotFoundError for another name.
-    """
-    spec = spec_from_file_location(f"{__package__}.data.{name}", path(f"{name}.py"))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Dataset(NamedTuple):
@@ -45,7 +35,7 @@ class Dataset(NamedTuple):
     num_classes: int
 
 
-def digits(num_train=1500):
+def digits(num_train: int = 1500) -> Dataset:
     """1,797 handwritten digits, 8x8 pixels from 0 to 1: Dataset. The first `num_train` are for training, the rest for testing.
 
     UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), its test part. The order of the file is kept:
@@ -55,14 +45,15 @@ def digits(num_train=1500):
     table = np.loadtxt(path("digits.csv.gz"), delimiter=",", dtype=np.float32)
     if not 1 <= num_train < len(table):
         raise ValueError(f"num_train must be from 1 to {len(table) - 1}, got {num_train!r}")
-    images, labels = table[:, :-1].reshape(-1, 8, 8, 1) / 16, table[:, -1].astype(np.int32)
+    images = table[:, :-1].reshape(-1, 8, 8, 1) / 16
+    labels = table[:, -1].astype(np.int32)
     return Dataset("digits", images[:num_train], labels[:num_train], images[num_train:], labels[num_train:], 10)
 
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
 
-def cifar10():
+def cifar10() -> Dataset:
     """CIFAR-10 (Krizhevsky 2009): Dataset of 50,000 and 10,000 images, 32x32x3, each pixel less the mean training image,
     from -1 to 1.
 
@@ -86,14 +77,14 @@ def cifar10():
     return Dataset("cifar10", images[0], labels[0], images[1], labels[1], 10)
 
 
-def photo(name):
+def photo(name: str) -> np.ndarray:
     """A photograph, "china" or "flower", as [224, 224, 3] of uint8."""
     from matplotlib.image import imread
 
     return imread(path("photos", f"{name}.jpg"))
 
 
-def published(name):
+def published(name: str) -> pd.DataFrame:
     """Published numbers as a table: "params_macs", "flop_counters", "forward_timing", "imagenet_accuracy" or "cifar".
 
     pandas.DataFrame; every row names its source. Raises FileNotFoundError for another name.

@@ -1,41 +1,53 @@
 """Your own residual network: what it is and what it costs, at once, from its description alone. No TensorFlow.
 
-`explore` answers for any network of Blocks, `design` makes one from a few numbers, and `explorer` puts sliders before the
-two. Used in notebook 11.
+`explore` answers for any network of Blocks, `design` makes one from a few numbers, `explorer_panel` puts controls before the
+two, and `explorer` shows that panel in JupyterLab. But for the DataFrame of an Exploration and for JupyterLab, the standard
+library is all that this needs, so it runs in a browser as it is. Used in notebook 11.
 """
+
+from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
-
-from .accounting import Cost, cost, trace
-from .architectures import (
-    IMAGENET_ROOT,
-    LAYOUTS,
-    OWN,
-    SHORTCUTS,
-    UNIT_KINDS,
-    Architecture,
-    get_architecture,
-    staged_blocks,
-)
-from .checks import one_of, positive_int
+from .accounting import Cost, total, trace
+from .architectures import Architecture, get_architecture
+from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
+from .checks import OWN, one_of, positive_int
 from .figures import COLORS
+from .layers import Layer
+from .panels import Choice, Panel, Slider, jupyter
+from .units import COUNTED_KINDS, SHORTCUTS, unit_kind
+
+if TYPE_CHECKING:
+    import ipywidgets
+    import pandas
 
 
-def design(units=(3, 4, 6, 3), base_depth=64, unit="bottleneck_v2", layout="v1.5", shortcut="B", root=IMAGENET_ROOT,
-           image_size=224, num_classes=1000, name=None):  # fmt: skip
+def design(
+    units: Sequence[int] = (3, 4, 6, 3),
+    base_depth: int = 64,
+    unit: str = "bottleneck_v2",
+    layout: str = "v1.5",
+    shortcut: str = "B",
+    root: Root | None = IMAGENET_ROOT,
+    image_size: int | tuple[int, int] = 224,
+    num_classes: int | None = 1000,
+    name: str | None = None,
+) -> Architecture:
     """A network of blocks, each at half the resolution and with twice the depth of the one before: Architecture.
 
     units: of each block; a block of 0 units is left out, and halves nothing. base_depth: channels of a basic unit of the
-    first block, a quarter of a bottleneck's. unit: one of `architectures.UNIT_KINDS`; layout, shortcut: of LAYOUTS and
-    SHORTCUTS there; root: a Root or None. name: None makes one from the rest.
+    first block, a quarter of a bottleneck's. unit: one of `units.COUNTED_KINDS`; layout: one of `blocks.LAYOUTS`;
+    shortcut: one of `units.SHORTCUTS`; root: a Root or None. name: None makes one from the rest.
     Raises ValueError or TypeError naming the argument at fault, also when no block has a unit.
     """
-    one_of("unit", unit, UNIT_KINDS), one_of("layout", layout, LAYOUTS), one_of("shortcut", shortcut, SHORTCUTS)
+    one_of("unit", unit, COUNTED_KINDS)
+    one_of("shortcut", shortcut, SHORTCUTS)
+    _, stride_in = LAYOUTS[one_of("layout", layout, LAYOUTS)]
     base_depth = positive_int("base_depth", base_depth)
     units_of = [positive_int("units", n) for n in units if n != 0]
     if not units_of:
@@ -43,138 +55,208 @@ def design(units=(3, 4, 6, 3), base_depth=64, unit="bottleneck_v2", layout="v1.5
     depths = [base_depth * 2**i for i in range(len(units_of))]
     blocks = staged_blocks(unit, units_of, depths, layout)
     name = name or f"{unit}_{'_'.join(map(str, units_of))}"
-    return Architecture(name, blocks, root, shortcut, LAYOUTS[layout][1], image_size, num_classes)
+    return Architecture(name, blocks, root, shortcut, stride_in, image_size, num_classes)
+
+
+class Stage(NamedTuple):
+    """The root, a block or the classifier: what it writes, how many units it has, and what it costs.
+
+    size: (height, width); receptive_field: in pixels of the input.
+    """
+
+    name: str
+    size: tuple[int, int]
+    depth: int
+    units: int
+    params: int
+    macs: int
+    activations: int
+    receptive_field: int
+    share_of_macs: float
+
+    def texts(self) -> list[str]:
+        """The fields as the table prints them."""
+        shown = [self.name, _sides(self.size), str(self.depth), str(self.units)]
+        counts = (self.params, self.macs, self.activations, self.receptive_field)
+        return [*shown, *(f"{count:,}" for count in counts), f"{self.share_of_macs:.1%}"]
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return "{}x{}".format(*size)
 
 
 class Exploration(NamedTuple):
-    """What `explore` found. Shown in a notebook as text, table and picture, which stay readable without a kernel.
-
-    stages: pandas.DataFrame, one row a stage (the root, each block, the classifier): size and depth of what it writes, units,
-    params, macs, activations, receptive_field in pixels of the input, share_of_macs.
-    """
+    """What `explore` found: rows holds one Stage for the root, each block and the classifier. Shown in a notebook as text,
+    picture and table, which stay readable without a kernel."""
 
     architecture: Architecture
     cost: Cost
-    stages: pd.DataFrame
+    rows: list[Stage]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.summary()
 
-    def code(self):
-        """The Blocks as they are typed, units of one kind in a row counted: text."""
-        lines = []
-        for block in self.architecture.blocks:
-            runs = [(tuple(unit), len(list(run))) for unit, run in groupby(block.args)]
-            runs = [f"[{unit}] * {times}" if times > 1 else f"[{unit}]" for unit, times in runs]
-            kind = getattr(block.unit_fn, "kind", block.unit_fn)
-            lines.append(f'    Block("{block.scope}", "{kind}", {" + ".join(runs)}),')
-        return "\n".join(["[", *lines, "]"])
+    @property
+    def stages(self) -> pandas.DataFrame:
+        """The rows as a pandas.DataFrame with the stages' names for its index."""
+        import pandas
 
-    def summary(self):
+        rows = [row._replace(size=_sides(row.size)) for row in self.rows]
+        return pandas.DataFrame(rows, columns=_COLUMNS).set_index("stage")
+
+    def code(self) -> str:
+        """The Blocks as they are typed, units of one kind in a row counted."""
+        return "\n".join(["[", *(f"    {_typed(block)}," for block in self.architecture.blocks), "]"])
+
+    def summary(self) -> str:
         """Layers, parameters, MACs and memory in a sentence."""
-        net, (params, macs, activations) = self.architecture, self.cost
+        net = self.architecture
+        params, macs, activations = self.cost
         return (
             f"{net.name}: {net.layers} layers, {params:,} parameters ({4 * params / 1e6:.1f} MB in float32), {macs:,} MACs "
             f"and {activations:,} numbers written by convolutions for an image"
         )
 
-    def _repr_html_(self):
-        table = self.stages.style.format({"share_of_macs": "{:.1%}", **dict.fromkeys(_COUNTS, "{:,}")}).to_html()
+    def _repr_html_(self) -> str:
         svg, alt = picture(self)
         image = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-        picture_html = f'<img src="{image}" alt="{html.escape(alt)}" width="{_WIDTH}">'
-        return f"<p>{html.escape(self.summary())}</p>{picture_html}{table}<pre>{html.escape(self.code())}</pre>"
+        image_html = f'<img src="{image}" alt="{html.escape(alt)}" width="{_WIDTH}">'
+        code = f"<pre>{html.escape(self.code())}</pre>"
+        return f"<p>{html.escape(self.summary())}</p>{image_html}{_table(self.rows)}{code}"
 
 
-_COUNTS = ["params", "macs", "activations", "receptive_field"]
+_COLUMNS = ["stage", *Stage._fields[1:]]
 
 
-def explore(architecture="resnet_v2_50", image_size=OWN, num_classes=OWN, layout=None, shortcut=None, channels_in=3):
+def _typed(block: Block) -> str:
+    """A Block as it is typed: units that are alike counted."""
+    runs = []
+    for unit, run in groupby(block.args):
+        times = len(list(run))
+        runs.append(f"[{tuple(unit)}] * {times}" if times > 1 else f"[{tuple(unit)}]")
+    return f'Block("{block.scope}", "{unit_kind(block.unit_fn).name}", {" + ".join(runs)})'
+
+
+def _table(rows: Sequence[Stage]) -> str:
+    lines = ["".join(f'<th scope="col">{column}</th>' for column in _COLUMNS)]
+    for row in rows:
+        name, *cells = (html.escape(text) for text in row.texts())
+        lines.append(f'<th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
+    head, *body = (f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def explore(
+    architecture: str | Architecture | Sequence[Block] = "resnet_v2_50",
+    image_size: int | tuple[int, int] | str = OWN,
+    num_classes: int | str | None = OWN,
+    **changes: Any,
+) -> Exploration:
     """What a network is and costs, stage by stage: Exploration. Arguments and errors as in `accounting.trace`."""
-    net = get_architecture(architecture, layout, shortcut)
-    options = {"image_size": image_size, "num_classes": num_classes, "channels_in": channels_in}
-    scopes = [block.scope for block in net.blocks]
-    rows, total = [], cost(net, **options)
-
-    def stage(layer):
-        """Root, a block's scope, or the classifier with the BN before it."""
-        first = layer.name.split("/")[0]
-        return first if first in scopes else "root" if first in ("images", "conv1", "pool1") else "classifier"
-
-    for name, run in groupby(trace(net, **options), stage):
-        layers = list(run)
-        counted = [sum(layer.params for layer in layers), sum(layer.macs for layer in layers)]
-        activations = sum(layer.outputs for layer in layers if layer.kind == "conv")
-        units = len(net.blocks[scopes.index(name)].args) if name in scopes else 0
-        last = layers[-1]
-        size = "{}x{}".format(*last.size_out)
-        seen = [last.channels_out, units, *counted, activations, last.receptive_field, counted[1] / max(total.macs, 1)]
-        rows.append([name, size, *seen])
-    columns = ["stage", "size", "depth", "units", *_COUNTS, "share_of_macs"]
-    return Exploration(net, total, pd.DataFrame(rows, columns=columns).set_index("stage"))
+    net = get_architecture(architecture, image_size, num_classes, **changes)
+    layers = trace(net)
+    cost = total(layers)
+    rows = []
+    for name, units, own in _stages(net, layers):
+        counted = total(own)
+        last = own[-1]
+        written = (last.size_out, last.channels_out, units)
+        rows.append(Stage(name, *written, *counted, last.receptive_field, counted.macs / cost.macs))
+    return Exploration(net, cost, rows)
 
 
-_WIDTH, _HEIGHT = 760, 190
+def _stages(net: Architecture, layers: Sequence[Layer]) -> list[tuple[str, int, list[Layer]]]:
+    """(name, number of units, layers) of the root, of each block and of the classifier with the BN before it.
+
+    What is not within a unit stands before all blocks or after them, whatever the blocks are called.
+    """
+    block_of = {}
+    for block in net.blocks:
+        kind = unit_kind(block.unit_fn).name
+        block_of |= {f"{block.scope}/unit_{i}/{kind}": block for i in range(1, len(block.args) + 1)}
+
+    def block_around(layer):
+        scope = layer.name
+        while scope and scope not in block_of:
+            scope, _, _ = scope.rpartition("/")
+        return block_of.get(scope)
+
+    stages = []
+    for block, run in groupby(layers, block_around):
+        name = block.scope if block else "classifier" if stages else "root"
+        stages.append((name, len(block.args) if block else 0, list(run)))
+    return stages
 
 
-def picture(exploration):
+_WIDTH = 760
+_HEIGHT = 190
+
+
+def picture(exploration: Exploration) -> tuple[str, str]:
     """The network from left to right as (SVG text, the same in words): one bar a unit, the taller the larger what it writes,
     the darker the more MACs its stage's units have."""
-    stages = exploration.stages[exploration.stages["units"] > 0]
-    per_unit = stages["macs"] / stages["units"]
-    sides = stages["size"].str.split("x").map(lambda size: max(map(int, size)))
-    step = min(36, (_WIDTH - 20 * len(stages)) / stages["units"].sum())
-    x, parts, words = 0.0, [], []
-    for name, row in stages.iterrows():
-        height = 14 + 96 * sides[name] / max(sides.max(), 1)
-        shade = 0.2 + 0.8 * per_unit[name] / max(per_unit.max(), 1)
-        for i in range(row["units"]):
-            parts.append(
-                f'<rect x="{x + i * step:.1f}" y="{125 - height:.1f}" width="{max(step - 2, step * 0.7):.1f}" '
-                f'height="{height:.1f}" fill="{COLORS["residual"]}" fill-opacity="{shade:.2f}"/>'
-            )
-        labels = [name, f"{row['units']} units", f"{row['size']}x{row['depth']}", f"{row['share_of_macs']:.0%} of MACs"]
-        for i, label in enumerate(labels):
-            parts.append(f'<text x="{x:.1f}" y="{141 + 14 * i}">{html.escape(label)}</text>')
-        words.append(", ".join(labels))
-        x += max(row["units"] * step, 100) + 14
-    width = max(x, _WIDTH)
+    stages = [row for row in exploration.rows if row.units]
+    widest = max(max(row.size) for row in stages)
+    most_macs = max(row.macs / row.units for row in stages)
+    step = min(36, (_WIDTH - 20 * len(stages)) / sum(row.units for row in stages))
+    x = 0.0
+    parts = []
+    for row in stages:
+        height = 14 + 96 * max(row.size) / widest
+        shade = 0.2 + 0.8 * row.macs / row.units / most_macs
+        labels = _labels(row)
+        parts += [_bar(x + i * step, step, height, shade) for i in range(row.units)]
+        parts += [f'<text x="{x:.1f}" y="{141 + 14 * i}">{html.escape(label)}</text>' for i, label in enumerate(labels)]
+        x += max(row.units * step, 100) + 14
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {_HEIGHT}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(x, _WIDTH):.0f} {_HEIGHT}" font-family="sans-serif" '
         f'font-size="11.5">{"".join(parts)}</svg>'
     )
-    return svg, f"{exploration.architecture.name}, a bar for each unit: {'; '.join(words)}"
+    words = "; ".join(", ".join(_labels(row)) for row in stages)
+    return svg, f"{exploration.architecture.name}, a bar for each unit: {words}"
 
 
-def explorer(**start):
-    """Sliders before `design` and `explore`, for JupyterLab: an ipywidgets.VBox whose last child shows the Exploration.
+def _labels(row: Stage) -> list[str]:
+    return [row.name, f"{row.units} units", f"{_sides(row.size)}x{row.depth}", f"{row.share_of_macs:.0%} of MACs"]
 
-    start: arguments of `design` to begin with, of units, base_depth, unit, layout, shortcut, image_size. The same without
-    a kernel: `explore(design(...))`.
-    """
-    import ipywidgets as widgets
 
-    start = {"units": (3, 4, 6, 3), "base_depth": 64, "unit": "bottleneck_v2", "layout": "v1.5", "shortcut": "B",
-             "image_size": 224, **start}  # fmt: skip
-    sliders = [widgets.IntSlider(n, 0, 48, description=f"units {i}") for i, n in enumerate(start["units"], 1)]
-    controls = {
-        "base_depth": widgets.IntSlider(start["base_depth"], 1, 128, description="base depth"),
-        "image_size": widgets.IntSlider(start["image_size"], 1, 512, description="image size"),
-        "unit": widgets.Dropdown(options=list(UNIT_KINDS), value=start["unit"], description="unit"),
-        "layout": widgets.Dropdown(options=list(LAYOUTS), value=start["layout"], description="layout"),
-        "shortcut": widgets.Dropdown(options=list(SHORTCUTS), value=start["shortcut"], description="shortcut"),
-    }
-    page = widgets.HTML()
-    page.add_class("jp-RenderedHTMLCommon")  # the look of JupyterLab's own tables
+def _bar(x: float, step: float, height: float, shade: float) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{125 - height:.1f}" width="{max(step - 2, step * 0.7):.1f}" '
+        f'height="{height:.1f}" fill="{COLORS["residual"]}" fill-opacity="{shade:.2f}"/>'
+    )
 
-    def show(_=None):
-        values = {name: control.value for name, control in controls.items()}
+
+def explorer_panel(
+    units: Sequence[int] = (3, 4, 6, 3),
+    base_depth: int = 64,
+    unit: str = "bottleneck_v2",
+    layout: str = "v1.5",
+    shortcut: str = "B",
+    image_size: int = 224,
+) -> Panel:
+    """Controls for the arguments of `design`, and the page that `explore` makes of them: Panel. Arguments: where the controls
+    stand at first. Raises ValueError for a unit, layout or shortcut that is none."""
+    counts = tuple(Slider(f"units_{i}", f"units {i}", 0, max(48, n), n) for i, n in enumerate(units, 1))
+    others = (
+        Slider("base_depth", "base depth", 1, max(128, base_depth), base_depth),
+        Slider("image_size", "image size", 1, max(512, image_size), image_size),
+        Choice("unit", "unit", COUNTED_KINDS, one_of("unit", unit, COUNTED_KINDS)),
+        Choice("layout", "layout", tuple(LAYOUTS), one_of("layout", layout, LAYOUTS)),
+        Choice("shortcut", "shortcut", SHORTCUTS, one_of("shortcut", shortcut, SHORTCUTS)),
+    )
+
+    def show(**values: int | str) -> str:
+        chosen = [values.pop(control.name) for control in counts]
         try:
-            page.value = explore(design(tuple(slider.value for slider in sliders), **values))._repr_html_()
+            return explore(design(chosen, **values))._repr_html_()
         except ValueError as error:
-            page.value = f"<p><b>{html.escape(str(error))}</b></p>"
+            return f"<p><b>{html.escape(str(error))}</b></p>"
 
-    for control in (*sliders, *controls.values()):
-        control.observe(show, "value")
-    show()
-    return widgets.VBox([widgets.HBox([widgets.VBox(sliders), widgets.VBox(list(controls.values()))]), page])
+    return Panel((*counts, *others), show)
+
+
+def explorer(**start: Any) -> ipywidgets.VBox:
+    """The panel of `design` and `explore` in JupyterLab. start: where the controls stand at first, as in `explorer_panel`.
+    The same without a kernel: `explore(design(...))`."""
+    return jupyter(explorer_panel(**start))

@@ -1,13 +1,21 @@
 """Figures shared by the notebooks: one colour for one thing, a text for those who cannot see it, and residual units drawn
 from their description. Changes no setting."""
 
+from __future__ import annotations
+
 import base64
 import html
 import io
+from typing import TYPE_CHECKING, NamedTuple
 
-from .accounting import Layer, unit_layers
-from .architectures import SHORTCUTS, UNIT_KINDS, as_unit, unit_kind, unit_ordering
+from .accounting import unit_layers
 from .checks import height_and_width, one_of, positive_int
+from .layers import Layer, input_layer
+from .units import COUNTED_KINDS, SHORTCUTS, STRIDE_IN, AnyUnit, UnitKind, as_unit, unit_kind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLORS = {
@@ -23,20 +31,23 @@ COLORS = {
 class Picture:
     """A finished figure as Jupyter shows it: a PNG at twice the size, with its alternative text and a caption."""
 
-    def __init__(self, png, alt, width, caption=None):
-        self.png, self.alt, self.width, self.caption = png, alt, width, caption
+    def __init__(self, png: bytes, alt: str, width: int, caption: str | None = None):
+        self.png = png
+        self.alt = alt
+        self.width = width
+        self.caption = caption
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         data = base64.b64encode(self.png).decode()
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
         image = f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" width="{self.width}">'
         return f"<figure>{image}{caption}</figure>"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.alt
 
 
-def show(figure, alt, caption=None):
+def show(figure: Figure, alt: str, caption: str | None = None) -> Picture:
     """The last line of a cell that draws: the matplotlib figure as a Picture with its alternative text.
 
     Raises ValueError for an empty alt text: who cannot see the figure should still get its claim.
@@ -53,109 +64,196 @@ def show(figure, alt, caption=None):
     return Picture(png, alt, width, caption)
 
 
-def draw_unit(kind, unit, channels_in, size, shortcut="B", stride_in="3x3", ax=None):
+def draw_unit(
+    kind: str | UnitKind,
+    unit: AnyUnit | tuple[int, ...],
+    channels_in: int,
+    size: int | tuple[int, int],
+    shortcut: str = "B",
+    stride_in: str = "3x3",
+    ax: Axes | None = None,
+) -> tuple[Axes, str]:
     """Draws one residual unit from top to bottom: (axes, text), text being the same in words, for `show(figure, alt=text)`.
 
     kind: "basic_v1", "bottleneck_v2", ... or the function of that name; unit: its tuple, as in a Block; channels_in, size:
     of what comes in, size one number or (height, width); shortcut, stride_in: as in `Architecture`; ax: matplotlib axes
-    of about 2.5 x 4 inches, None makes a figure. Units side by side line up when their axes share y.
-    Layers, sizes and channels are those of `accounting.unit_layers`. An arrow carries height x width x channels where
-    they change; "/2" is a stride of 2. Raises ValueError or TypeError naming the argument at fault. See notebook 03.
+    of about 2.5 x 4 inches, wider for groups or a gate, None makes a figure. Units side by side line up when their axes
+    share y. Layers, sizes and channels are those of `accounting.unit_layers`. An arrow carries height x width x channels
+    where they change; "/2" is a stride of 2; what makes the s of a squeeze-and-excitation unit stands to the left. Raises
+    ValueError or TypeError naming the argument at fault. See notebook 03.
     """
-    x, layers, around = _drawn_layers(kind, unit, channels_in, size, shortcut, stride_in)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(figsize=(2.6, 0.38 * (len(layers) + 2)), layout="constrained").subplots()
-    color, left, right = COLORS["plain" if shortcut == "none" else "residual"], -2.0, 2.0
-    end = _draw_column(ax, 0, 0.5, -1, x, layers, color, both_ends=True)
-    _arrow(ax, (0, end), (0, end - 0.6), color)
-    text = f"{_shape(x)} in, {_words(layers)}, {_shape(layers[-1])} out"
-    if shortcut != "none":
-        # A projection sees what the BN and ReLU before the first convolution return; any other shortcut begins at x itself.
-        projected = around and around[0].name.endswith("/shortcut") and around[0].kind == "conv"
-        before = len(unit_ordering(unit_kind(kind)).first.split()) if projected else 0
-        start = -before - 0.5 if before else -0.4
-        _draw_shortcut(ax, start, -1 - [layer.kind for layer in layers].index("add"), x, around)
-        text, left, right = f"{text}; on the shortcut {_words(around) or 'the identity'}", -0.95, 3.05
-    ax.update_datalim([(left, 0.5), (right, end - 0.6)])
+    parts = _parts(unit_kind(kind), unit, channels_in, size, shortcut, stride_in)
+    half = max(0.9, *(0.054 * len(layer.label) for layer in parts.path))  # of a box's width: room for the longest label
+    left, right = _reach(parts, half)
+    rows = _rows(parts)
+    ax = ax or _new_axes(left + right, 2 - rows[-1])
+    path = _Column(ax, 0, half, COLORS["plain" if shortcut == "none" else "residual"])
+    end = path.draw(0.5, rows, parts.x, parts.path, both_ends=True)
+    path.arrow((0, end), (0, end - 0.6))
+    _draw_gate(path, rows, parts)
+    _draw_shortcut(path, rows, parts)
+    ax.update_datalim([(-left, 0.5), (right, end - 0.6)])
     ax.margins(0)
     ax.autoscale_view()
     ax.axis("off")
-    return ax, text
+    return ax, _text(parts)
 
 
-def _drawn_layers(kind, unit, channels_in, size, shortcut, stride_in):
-    """(the Layer that comes in, the Layers from there to the end with their ReLUs, the Layers on the shortcut)."""
-    kind, channels_in = unit_kind(kind), positive_int("channels_in", channels_in)
-    x = Layer("x", "input", 1, 1, 1, height_and_width(size), channels_in, 0, 0, 1, 1, (0, 0))
-    shortcut, stride_in = one_of("shortcut", shortcut, SHORTCUTS), one_of("stride_in", stride_in, ("1x1", "3x3"))
-    layers = unit_layers(x, kind, as_unit(unit, UNIT_KINDS[kind]), kind, shortcut, stride_in)
-    around = [layer for layer in layers if layer.name.startswith((f"{kind}/shortcut", f"{kind}/gate"))]
-    path, ordering = [layer for layer in layers if layer not in around], unit_ordering(kind)
-    last_norm = [layer for layer in path if layer.kind == "batch_norm"][-1] if "ReLU" in ordering.last else None
-    activated = [x._replace(kind="relu")] if ordering.first == "ReLU" else []
+class _Parts(NamedTuple):
+    """A unit as it is drawn, ReLUs and all."""
+
+    kind: UnitKind
+    x: Layer  # what comes in
+    path: list[Layer]  # the residual, the sum and what follows it, from top to bottom
+    gate: list[Layer]  # what makes the s of a squeeze-and-excitation unit, else nothing
+    around: list[Layer] | None  # on the shortcut: nothing for the identity, None for a plain unit
+
+
+def _parts(kind, unit, channels_in, size, shortcut, stride_in) -> _Parts:
+    one_of("unit_fn", kind.name, COUNTED_KINDS)
+    one_of("shortcut", shortcut, SHORTCUTS)
+    one_of("stride_in", stride_in, STRIDE_IN)
+    x = input_layer("unit", height_and_width(size), positive_int("channels_in", channels_in))
+    layers = unit_layers(x, kind, as_unit(unit, kind.shape), "unit", shortcut, stride_in)
+    around = [layer for layer in layers if layer.name.startswith(("unit/shortcut", "unit/gate"))]
+    gate = [layer for layer in layers if layer.name.startswith("unit/squeeze")]
+    path = [layer for layer in layers if layer not in (*around, *gate)]
+    if gate:
+        mean, first, second = gate
+        gate = [mean, first, first._replace(kind="relu"), second, second._replace(kind="sigmoid")]
+    return _Parts(kind, x, _activated(x, path, kind), gate, None if shortcut == "none" else around)
+
+
+def _activated(x: Layer, path: list[Layer], kind: UnitKind) -> list[Layer]:
+    """The path with its ReLUs: before each convolution that reads a BN, and where the ordering has one besides."""
+    norms = [layer for layer in path if layer.kind == "batch_norm"]
+    last_norm = norms[-1] if "ReLU" in kind.ordering.last else None
+    activated = [x._replace(kind="relu")] if kind.ordering.first == "ReLU" else []
     for layer, following in zip(path, [*path[1:], None], strict=True):
         activated.append(layer)
-        if layer is last_norm or (following and (layer.kind, following.kind) == ("batch_norm", "conv")):
+        read = following is not None and following.kind == "conv"
+        if layer is last_norm or (layer.kind == "batch_norm" and read):
             activated.append(layer._replace(kind="relu"))
-    activated += [path[-1]._replace(kind="relu")] if "ReLU" in ordering.after else []
-    return x, activated, around
+    if "ReLU" in kind.ordering.after:
+        activated.append(path[-1]._replace(kind="relu"))
+    return activated
 
 
-def _label(layer):
-    stride = f" /{layer.stride}" if layer.stride > 1 else ""
-    convolution = f"{layer.kernel}x{layer.kernel} conv {layer.channels_out}{stride}"
-    if layer.kind == "multiply":
-        factor = layer.name.rsplit("/", 1)[1]
-        return factor if factor == "dropout" else f"times {factor}"
-    names = {"batch_norm": "BN", "relu": "ReLU", "add": "+", "max_pool": f"subsample{stride}"}
-    convolution = f"g: {convolution}" if layer.name.endswith("/gate") else convolution
-    return {"conv": convolution, "zero_pad": f"zeros to {layer.channels_out}", **names}[layer.kind]
+def _text(parts: _Parts) -> str:
+    text = f"{_shape(parts.x)} in, {_words(parts.path)}, {_shape(parts.path[-1])} out"
+    if parts.around is not None:
+        text += f"; on the shortcut {_words(parts.around) or 'the identity'}"
+    return f"{text}; s is made by {_words(parts.gate)}" if parts.gate else text
 
 
-def _words(layers):
-    return ", ".join(_label(layer).replace("+", "sum") for layer in layers)
+def _words(layers: list[Layer]) -> str:
+    return ", ".join(layer.label.replace("+", "sum") for layer in layers)
 
 
-def _shape(layer):
+def _shape(layer: Layer) -> str:
     return "x".join(map(str, (*layer.size_out, layer.channels_out)))
 
 
-def _arrow(ax, start, end, color, gap=0):
-    """From start to end, in data coordinates, stopping `gap` points before the end."""
-    arrow = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": gap, "mutation_scale": 9, "lw": 1.2}
-    ax.annotate("", end, start, arrowprops=arrow)
+def _reach(parts: _Parts, half: float) -> tuple[float, float]:
+    """How far the drawing reaches to the left and to the right of the path's middle."""
+    left = half + (2.15 if parts.gate else 0.05)
+    if parts.around is None:  # as wide as the others, the path in the middle
+        return max(left, 2), max(half + 0.05, 2)
+    return left, half + 2.15
 
 
-def _draw_column(ax, center, start, first_row, before, layers, color, both_ends=False):
-    """Boxes (convolutions tinted, a sum round) one below the other and an arrow into each, which carries the shape where
-    it changes; with `both_ends`, the first arrow and what follows carry it anyway. Returns where the last box ends."""
-    from matplotlib.patches import Rectangle
+def _new_axes(width: float, height: float) -> Axes:
+    import matplotlib.pyplot as plt
 
-    for i, layer in enumerate(layers):
-        y = first_row - i
-        _arrow(ax, (center, start), (center, y + 0.27), color)
-        if i == 0 and both_ends:
-            ax.text(center + 0.07, 0.05, _shape(before), va="center", fontsize=7.5)
+    return plt.figure(figsize=(0.65 * width, 0.38 * height), layout="constrained").subplots()
+
+
+def _product(parts: _Parts) -> int:
+    """Where on the path s is multiplied."""
+    return [layer.label for layer in parts.path].index("times s")
+
+
+def _rows(parts: _Parts) -> list[int]:
+    """Where each layer of the path stands, from -1 down, with room for the gate before s is multiplied."""
+    rows = [-1 - i for i in range(len(parts.path))]
+    if parts.gate:
+        product = _product(parts)
+        rows[product:] = [row - len(parts.gate) for row in rows[product:]]
+    return rows
+
+
+class _Column(NamedTuple):
+    """Boxes one below the other around `center`, 2 * half wide: convolutions tinted, a sum round."""
+
+    ax: Axes
+    center: float
+    half: float
+    color: str
+
+    def draw(self, start, rows, before, layers, both_ends=False) -> float:
+        """Draws the layers in their rows, and an arrow into each, which carries the shape where it changes; with `both_ends`,
+        the first arrow and what follows carry it anyway. Returns where the last box ends."""
+        if both_ends:
+            self._write_shape(0.05, before)
+        for row, layer in zip(rows, layers, strict=True):
+            self.arrow((self.center, start), (self.center, row + 0.27))
+            self._draw_layer(row, layer)
+            if _shape(layer) != _shape(before) or (both_ends and layer is layers[-1]):
+                self._write_shape(row - 0.5, layer)
+            start = row - 0.27
+            before = layer
+        return start
+
+    def detour(self, start, end, before, layers, target, gap=0) -> None:
+        """From the path, in row `start`, over the layers to what stands at `target` on the path, in row `end`."""
+        first = (start + end + len(layers) - 1) / 2
+        self._line((0, self.center), (start, start))
+        last = self.draw(start, [first - i for i in range(len(layers))], before, layers)
+        self._line((self.center, self.center), (last, end))
+        self.arrow((self.center, end), (target, end), gap)
+
+    def arrow(self, start, end, gap=0) -> None:
+        """From start to end, in data coordinates, stopping `gap` points before the end."""
+        arrow = {"arrowstyle": "-|>", "color": self.color, "shrinkA": 0, "shrinkB": gap, "mutation_scale": 9, "lw": 1.2}
+        self.ax.annotate("", end, start, arrowprops=arrow)
+
+    def _line(self, xs, ys) -> None:
+        self.ax.plot(xs, ys, color=self.color, lw=1.2, zorder=1)
+
+    def _draw_layer(self, row: float, layer: Layer) -> None:
+        from matplotlib.patches import Rectangle
+
         if layer.kind == "add":
-            ax.plot(center, y, "o", ms=14, mfc="white", mec=color)
+            self.ax.plot(self.center, row, "o", ms=14, mfc="white", mec=self.color)
         else:
-            ax.add_patch(Rectangle((center - 0.9, y - 0.27), 1.8, 0.54, fc="white", ec=color))
-            ax.add_patch(Rectangle((center - 0.9, y - 0.27), 1.8, 0.54, fc=color, alpha=0.25 * (layer.kind == "conv")))
-        ax.text(center, y, _label(layer), ha="center", va="center_baseline", fontsize=8)
-        if _shape(layer) != _shape(before) or (both_ends and layer is layers[-1]):
-            ax.text(center + 0.07, y - 0.5, _shape(layer), va="center", fontsize=7.5)
-        start, before = y - 0.27, layer
-    return start
+            box = ((self.center - self.half, row - 0.27), 2 * self.half, 0.54)
+            self.ax.add_patch(Rectangle(*box, fc="white", ec=self.color))
+            self.ax.add_patch(Rectangle(*box, fc=self.color, alpha=0.25 if layer.kind == "conv" else 0))
+        self.ax.text(self.center, row, layer.label, ha="center", va="center_baseline", fontsize=8)
+
+    def _write_shape(self, row: float, layer: Layer) -> None:
+        self.ax.text(self.center + 0.07, row, _shape(layer), va="center", fontsize=7.5)
 
 
-def _draw_shortcut(ax, start, end, x, around):
-    """The path beside the layers, from row `start` to the sum in row `end`."""
-    column, color, middle = 2.1, COLORS["shortcut"], (start + end) / 2
-    ax.plot([0, column], [start, start], color=color, lw=1.2, zorder=1)
-    last = _draw_column(ax, column, start, middle + (len(around) - 1) / 2, x, around, color)
-    ax.plot([column, column], [last, end], color=color, lw=1.2, zorder=1)
-    _arrow(ax, (column, end), (0, end), color, gap=8)
-    if not around:
-        ax.text(column, middle, "identity", ha="center", va="center", fontsize=8, color=color, bbox={"color": "white"})
+def _draw_gate(path: _Column, rows: list[int], parts: _Parts) -> None:
+    """What makes s, to the left: from below the layer that it scales to the product."""
+    if parts.gate:
+        product = _product(parts)
+        column = _Column(path.ax, -path.half - 1.2, 0.9, path.color)
+        column.detour(rows[product - 1] - 0.4, rows[product], parts.path[product - 1], parts.gate, -path.half)
+
+
+def _draw_shortcut(path: _Column, rows: list[int], parts: _Parts) -> None:
+    """The shortcut, to the right: a projection begins after the BN and ReLU before the first convolution, any other at x."""
+    if parts.around is None:
+        return
+    projected = [layer.kind for layer in parts.around if layer.name == "unit/shortcut"][:1] == ["conv"]
+    before = len(parts.kind.ordering.first.split()) if projected else 0
+    start = -before - 0.5 if before else -0.4
+    end = rows[[layer.kind for layer in parts.path].index("add")]
+    column = _Column(path.ax, path.half + 1.2, 0.9, COLORS["shortcut"])
+    column.detour(start, end, parts.x, parts.around, target=0, gap=8)
+    if not parts.around:
+        white = {"color": "white"}
+        middle = (column.center, (start + end) / 2)
+        path.ax.text(*middle, "identity", ha="center", va="center", fontsize=8, color=column.color, bbox=white)

@@ -11,24 +11,33 @@ Variables and end points are named as in the models that were published with wei
 V2, facenet's for ResNet V1. Where such a model differs from its figure, the model is followed and the difference noted.
 """
 
-import re
-from string import ascii_lowercase
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .checks import positive_int
+from .inception_modules import Branches, Outputs, Part, Residual, inception_module, residual_module, stacked
 from .resnet_utils import check_images, resnet_arg_scope
 from .tf_slim_compat import slim, tf
 
-__all__ = ["inception_arg_scope", "inception_module", "inception_resnet_v1", "inception_resnet_v2", "inception_v4",
-           "residual_module"]  # fmt: skip
+__all__ = [
+    "inception_arg_scope",
+    "inception_module",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v4",
+    "residual_module",
+]
 
 # The VALID boxes of each of the three networks leave 75, 37, 35, 17, 15, 7, 3, 1 of a side of 75. The auxiliary head needs
 # 5 where 3 is left there: 107, 53, 51, 25, 23, 11, 5.
-MIN_SIZE, MIN_SIZE_AUX = 75, 107
+MIN_SIZE = 75
+MIN_SIZE_AUX = 107
 
-# Inception V4. "as 0a" gives a box the name that it has in the model, where it is none that `_positions` gives. In some
+# Inception V4. "as 0a" gives a box the name that it has in the model, where it is none that `positions` gives. In some
 # branches the model has 1x7 and 7x1, or 1x3 and 3x1, the other way round than the figure.
 STEM_3A = ("3x3 max V/2 as 0a", "3x3 96 V/2 as 0a")  # Fig. 3
 STEM_4A = ("1x1 64, 3x3 96 V", "1x1 64, 1x7 64, 7x1 64, 3x3 96 V")
@@ -67,116 +76,30 @@ REDUCTION_V2_A = ("3x3 384 V/2", "1x1 256, 3x3 256, 3x3 384 V/2", "3x3 max V/2")
 REDUCTION_V2_B = ("1x1 256, 3x3 384 V/2", "1x1 256, 3x3 288 V/2", "1x1 256, 3x3 288, 3x3 320 V/2", "3x3 max V/2")
 
 
-class Residual(NamedTuple):
-    """A residual module in the list of a network; the fields after `scope` as in `residual_module`."""
-
-    scope: str
-    branches: tuple
-    scale: float = 1.0
-    activation_fn: object = tf.nn.relu
-
-
-def _repeat(scope, times, branches, scale):
-    return [Residual(f"{scope}_{i}", branches, scale) for i in range(1, times + 1)]
-
-
-def _positions(parts):
-    """The models' numbering, "1a", "2a", "2b": the number counts what is VALID, the letter starts again after each."""
-    number, letter = 0, -1
-    for part in parts:
-        number, letter = (number + 1, 0) if " V" in "".join(part) else (number, letter + 1)
-        yield f"{number}{ascii_lowercase[letter]}"
-
-
-_BOX = re.compile(r"((\d+)x(\d+)) (avg|max|\d+)(?:( V)(/2)?)?(?: as (\w+))?")
-_POOLS = {"avg": ("AvgPool", slim.avg_pool2d), "max": ("MaxPool", slim.max_pool2d)}
-
-
-def _box(inputs, box, position):
-    """One box as a layer with the scope "Conv2d_<position>_<kernel>": (net, scope)."""
-    if not (match := _BOX.fullmatch(box)):
-        raise ValueError(f'a box reads like "1x7 224", "3x3 96 V", "3x3 96 V/2" or "3x3 avg", got {box!r}')
-    kernel, height, width, kind, valid, halved, renamed = match.groups()
-    word, pool = _POOLS.get(kind, ("Conv2d", None))
-    scope = "_".join(filter(None, [word, renamed or position, kernel]))
-    size, options = [int(height), int(width)], {"stride": 2 if halved else 1, "padding": "VALID" if valid else "SAME"}
-    if pool:
-        return pool(inputs, size, scope=scope, **options), scope
-    return slim.conv2d(inputs, int(kind), size, scope=scope, **options), scope
-
-
-def _concatenated(inputs, branches):
-    """All branches on the same inputs, each in the scope `Branch_i`, concatenated over the channels."""
-    outputs = []
-    for i, line in enumerate(branches):
-        net, steps = inputs, [step.split(" + ") for step in line.split(", ")]
-        positions = _positions(box for step in steps for box in step)
-        if len(steps) == 1 and " V" not in line:  # a box alone that keeps the size has no number
-            positions = iter([""])
-        with tf.compat.v1.variable_scope(f"Branch_{i}"):
-            for step in steps:
-                side_by_side = [_box(net, box, next(positions))[0] for box in step]
-                net = side_by_side[0] if len(step) == 1 else tf.concat(side_by_side, axis=3)
-        outputs.append(net)
-    return tf.concat(outputs, axis=3)
-
-
-def inception_module(inputs, branches, scope=None):
-    """The branches of a module, one of the tables above or another, concatenated over the channels.
-
-    [batch, height, width, channels] -> [batch, height, width, sum of the depths], or with "V/2" in every branch
-    [batch, (height - 1) // 2, (width - 1) // 2, sum]. A pooling at the end of a branch has the depth of its input.
-    Raises ValueError for a box that cannot be read.
-    """
-    with tf.compat.v1.variable_scope(scope, "Mixed", [inputs]):
-        return _concatenated(inputs, branches)
-
-
-def residual_module(inputs, branches, scale=1.0, activation_fn=tf.nn.relu, scope=None):
-    """relu(x + scale * F(x)): F is the branches, concatenated, and a 1x1 convolution with a bias, without BN and ReLU.
-
-    [batch, height, width, channels] -> the same. scale: the paper's section 3.3 and Fig. 20, 0.1 to 0.3 there; 1.0 is none.
-    activation_fn: what stands for the ReLU, None leaves it out.
-    """
-    with tf.compat.v1.variable_scope(scope, "Residual", [inputs]):
-        mixed = _concatenated(inputs, branches)
-        up = slim.conv2d(mixed, inputs.shape[3], [1, 1], normalizer_fn=None, activation_fn=None, scope="Conv2d_1x1")
-        net = inputs + scale * up
-        return activation_fn(net) if activation_fn else net
-
-
-def _stack(net, parts):
-    """The parts of a network one on another: (net, end_points). A text of one word names what is there already."""
-    end_points, positions = {}, _positions(part for part in parts if not isinstance(part, Residual))
-    for part in parts:
-        if isinstance(part, Residual):
-            net, name = residual_module(net, *part[1:], scope=part.scope), part.scope.split("/")[-1]
-        elif isinstance(part, tuple):
-            name = f"Mixed_{next(positions)}"
-            net = inception_module(net, part, name)
-        elif " " in part:
-            net, name = _box(net, part, next(positions))
-        else:
-            name, _ = part, next(positions)
-        end_points[name] = net
-    return net, end_points
-
-
-def _dense(net, num_classes, scope):
+def _dense(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
     """A classifier on [batch, depth], of the shape that `resnet_v2` gives its logits: [batch, 1, 1, num_classes]."""
     return slim.fully_connected(net, num_classes, activation_fn=None, scope=scope)[:, None, None, :]
 
 
-def _auxiliary(net, num_classes, conv_scope, logits_scope):
+class _Auxiliary(NamedTuple):
+    """The auxiliary head of a network: the end point that it stands on, and the names of its last two layers."""
+
+    end_point: str
+    conv_scope: str = "Conv2d_2a_5x5"
+    logits_scope: str = "Logits"
+
+
+def _auxiliary_logits(net: tf.Tensor, num_classes: int, head: _Auxiliary) -> tf.Tensor:
     with tf.compat.v1.variable_scope("AuxLogits"):
         net = slim.avg_pool2d(net, [5, 5], stride=3, padding="VALID", scope="AvgPool_1a_5x5")
         net = slim.conv2d(net, 128, [1, 1], scope="Conv2d_1b_1x1")
-        net = slim.conv2d(net, 768, net.shape[1:3], padding="VALID", scope=conv_scope)
-        return _dense(tf.squeeze(net, [1, 2]), num_classes, logits_scope)
+        net = slim.conv2d(net, 768, net.shape[1:3], padding="VALID", scope=head.conv_scope)
+        return _dense(tf.squeeze(net, [1, 2]), num_classes, head.logits_scope)
 
 
-def _check_size(inputs, auxiliary):
-    sides, least = inputs.shape.as_list()[1:3], MIN_SIZE_AUX if auxiliary else MIN_SIZE
+def _check_size(inputs: tf.Tensor, auxiliary: bool) -> None:
+    sides = inputs.shape.as_list()[1:3]
+    least = MIN_SIZE_AUX if auxiliary else MIN_SIZE
     if auxiliary and None in sides:
         raise ValueError(f"inputs must have a known height and width for create_aux_logits, got {inputs.shape}")
     if any(side is not None and side < least for side in sides):
@@ -184,8 +107,25 @@ def _check_size(inputs, auxiliary):
         raise ValueError(f"inputs must be at least {least}x{least}{what}, got {inputs.shape}")
 
 
-def _network(name, inputs, parts, aux, num_classes, is_training, keep_prob, create_aux_logits, reuse, scope):
-    """What the three networks share. aux: the end point that the auxiliary head stands on, and the names of its layers."""
+def _classified(net: tf.Tensor, end_points: dict, num_classes: int | None, keep_prob: float) -> tf.Tensor:
+    """Pooled features, and the classifier on them unless num_classes is None; adds to the end points."""
+    with tf.compat.v1.variable_scope("Logits"):
+        net = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
+        end_points["global_pool"] = net
+        if num_classes is None:
+            return net
+        net = slim.dropout(tf.squeeze(net, [1, 2]), keep_prob, scope="Dropout")
+        end_points["PreLogitsFlatten"] = net
+        net = _dense(net, num_classes, "Logits")
+        end_points["Logits"] = net
+        end_points["Predictions"] = tf.nn.softmax(net, name="Predictions")
+        return net
+
+
+def _network(
+    inputs, parts, head, name, num_classes, is_training, dropout_keep_prob, create_aux_logits, reuse, scope
+) -> Outputs:
+    """What the three networks share; from `num_classes` on, their arguments."""
     check_images(inputs)
     auxiliary = create_aux_logits and num_classes is not None
     _check_size(inputs, auxiliary)
@@ -196,21 +136,22 @@ def _network(name, inputs, parts, aux, num_classes, is_training, keep_prob, crea
         tf.compat.v1.variable_scope(scope, name, [inputs], reuse=reuse),
         slim.arg_scope([slim.batch_norm, slim.dropout], **training),
     ):
-        net, end_points = _stack(inputs, parts)
+        net, end_points = stacked(inputs, parts)
         if auxiliary:
-            end_points["AuxLogits"] = _auxiliary(end_points[aux[0]], num_classes, *aux[1:])
-        with tf.compat.v1.variable_scope("Logits"):
-            net = end_points["global_pool"] = tf.reduce_mean(net, [1, 2], keepdims=True, name="global_pool")
-            if num_classes is None:
-                return net, end_points
-            net = end_points["PreLogitsFlatten"] = slim.dropout(tf.squeeze(net, [1, 2]), keep_prob, scope="Dropout")
-            net = end_points["Logits"] = _dense(net, num_classes, "Logits")
-            end_points["Predictions"] = tf.nn.softmax(net, name="Predictions")
-            return net, end_points
+            end_points["AuxLogits"] = _auxiliary_logits(end_points[head.end_point], num_classes, head)
+        net = _classified(net, end_points, num_classes, dropout_keep_prob)
+    return net, end_points
 
 
-def inception_v4(inputs, num_classes=None, is_training=None, dropout_keep_prob=0.8, create_aux_logits=False, reuse=None,
-                 scope=None):  # fmt: skip
+def inception_v4(
+    inputs: tf.Tensor,
+    num_classes: int | None = None,
+    is_training: bool | None = None,
+    dropout_keep_prob: float = 0.8,
+    create_aux_logits: bool = False,
+    reuse: bool | None = None,
+    scope: str | None = None,
+) -> Outputs:
     """Inception V4 (Fig. 9): (net, end_points).
 
     inputs: [batch, height, width, channels], 299x299 in the paper and at least 75x75; all but channels may be unknown.
@@ -224,13 +165,14 @@ def inception_v4(inputs, num_classes=None, is_training=None, dropout_keep_prob=0
     "Predictions". At 299: Mixed_5a to 5e are 35x35x384, 6a to 6h 17x17x1024, 7a to 7d 8x8x1536.
     Raises ValueError for inputs of another rank or too small, TypeError or ValueError for a num_classes that is no count.
     """
-    parts = ["3x3 32 V/2", "3x3 32 V", "3x3 64", STEM_3A, STEM_4A, STEM_5A,
-             *4 * [INCEPTION_A], REDUCTION_A, *7 * [INCEPTION_B], REDUCTION_B, *3 * [INCEPTION_C]]  # fmt: skip
-    return _network("InceptionV4", inputs, parts, ("Mixed_6h", "Conv2d_2a", "Aux_logits"), num_classes, is_training,
-                    dropout_keep_prob, create_aux_logits, reuse, scope)  # fmt: skip
+    stem = ["3x3 32 V/2", "3x3 32 V", "3x3 64", STEM_3A, STEM_4A, STEM_5A]
+    modules = [*4 * [INCEPTION_A], REDUCTION_A, *7 * [INCEPTION_B], REDUCTION_B, *3 * [INCEPTION_C]]
+    head = _Auxiliary("Mixed_6h", "Conv2d_2a", "Aux_logits")
+    options = (num_classes, is_training, dropout_keep_prob, create_aux_logits, reuse, scope)
+    return _network(inputs, stem + modules, head, "InceptionV4", *options)
 
 
-def _three(scale):
+def _three(scale: float | Sequence[float]) -> list[float]:
     try:
         scales = np.broadcast_to(np.asarray(scale, dtype=float), 3)
         if np.isfinite(scales).all():
@@ -240,8 +182,37 @@ def _three(scale):
     raise ValueError(f"scale must be one number or three, for the A, B and C modules, got {scale!r}")
 
 
-def inception_resnet_v1(inputs, num_classes=None, is_training=None, scale=(0.17, 0.10, 0.20), dropout_keep_prob=0.8,
-                        create_aux_logits=False, reuse=None, scope=None):  # fmt: skip
+_RESNET_STEM = ["3x3 32 V/2", "3x3 32 V", "3x3 64", "3x3 max V/2", "1x1 80", "3x3 192 V"]
+_RESIDUAL_SCOPES = ("Repeat/block35", "Repeat_1/block17", "Repeat_2/block8")
+
+
+def _residual_trunk(
+    times: tuple[int, int, int],
+    modules: Sequence[Branches],
+    reductions: Sequence[Branches],
+    scale: float | Sequence[float],
+) -> list[Part]:
+    """The A, B and C modules, each so many times, and the reductions between; after them a C that is neither scaled nor
+    followed by a ReLU."""
+    a, b, c = (
+        [Residual(f"{scope}_{i}", branches, factor) for i in range(1, n + 1)]
+        for scope, n, branches, factor in zip(_RESIDUAL_SCOPES, times, modules, _three(scale), strict=True)
+    )
+    reduction_a, reduction_b = reductions
+    last = Residual("Block8", modules[-1], 1.0, None)
+    return [*a, reduction_a, *b, "PreAuxLogits", reduction_b, *c, last]
+
+
+def inception_resnet_v1(
+    inputs: tf.Tensor,
+    num_classes: int | None = None,
+    is_training: bool | None = None,
+    scale: float | Sequence[float] = (0.17, 0.10, 0.20),
+    dropout_keep_prob: float = 0.8,
+    create_aux_logits: bool = False,
+    reuse: bool | None = None,
+    scope: str | None = None,
+) -> Outputs:
     """Inception-ResNet V1 (Fig. 15, stem of Fig. 14): (net, end_points).
 
     scale: of the A, B and C modules, or one number for all, else a ValueError; all else as in `inception_v4`.
@@ -250,17 +221,23 @@ def inception_resnet_v1(inputs, num_classes=None, is_training=None, scale=(0.17,
     end_points: "Conv2d_1a_3x3" ... "Conv2d_4b_3x3", "block35_1" to "_5" (35x35x256 at 299), "Mixed_6a", "block17_1" to
     "_10", "PreAuxLogits" (17x17x896), "Mixed_7a", "block8_1" to "_5", "Block8" (8x8x1792), and the ends of `inception_v4`.
     """
-    a, b, c = _three(scale)
-    parts = ["3x3 32 V/2", "3x3 32 V", "3x3 64", "3x3 max V/2", "1x1 80", "3x3 192 V", "3x3 256 V/2 as 4b",
-             *_repeat("Repeat/block35", 5, RESNET_V1_A, a), REDUCTION_V1_A,
-             *_repeat("Repeat_1/block17", 10, RESNET_V1_B, b), "PreAuxLogits", REDUCTION_V1_B,
-             *_repeat("Repeat_2/block8", 5, RESNET_V1_C, c), Residual("Block8", RESNET_V1_C, 1.0, None)]  # fmt: skip
-    return _network("InceptionResnetV1", inputs, parts, ("PreAuxLogits", "Conv2d_2a_5x5", "Logits"), num_classes,
-                    is_training, dropout_keep_prob, create_aux_logits, reuse, scope)  # fmt: skip
+    modules = (RESNET_V1_A, RESNET_V1_B, RESNET_V1_C)
+    trunk = _residual_trunk((5, 10, 5), modules, (REDUCTION_V1_A, REDUCTION_V1_B), scale)
+    parts = [*_RESNET_STEM, "3x3 256 V/2 as 4b", *trunk]
+    options = (num_classes, is_training, dropout_keep_prob, create_aux_logits, reuse, scope)
+    return _network(inputs, parts, _Auxiliary("PreAuxLogits"), "InceptionResnetV1", *options)
 
 
-def inception_resnet_v2(inputs, num_classes=None, is_training=None, scale=(0.17, 0.10, 0.20), dropout_keep_prob=0.8,
-                        create_aux_logits=False, reuse=None, scope=None):  # fmt: skip
+def inception_resnet_v2(
+    inputs: tf.Tensor,
+    num_classes: int | None = None,
+    is_training: bool | None = None,
+    scale: float | Sequence[float] = (0.17, 0.10, 0.20),
+    dropout_keep_prob: float = 0.8,
+    create_aux_logits: bool = False,
+    reuse: bool | None = None,
+    scope: str | None = None,
+) -> Outputs:
     """Inception-ResNet V2, the public model: (net, end_points).
 
     Arguments, net and errors as in `inception_resnet_v1`. The branches are those of Fig. 16 to 19. Fig. 15 has V4's stem and
@@ -270,21 +247,24 @@ def inception_resnet_v2(inputs, num_classes=None, is_training=None, scale=(0.17,
     "block17_1" to "_20", "PreAuxLogits" (17x17x1088), "Mixed_7a", "block8_1" to "_9", "Block8" (8x8x2080), "Conv2d_7b_1x1"
     (8x8x1536), and the ends of `inception_v4`.
     """
-    a, b, c = _three(scale)
-    parts = ["3x3 32 V/2", "3x3 32 V", "3x3 64", "3x3 max V/2", "1x1 80", "3x3 192 V", "3x3 max V/2", MIXED_5B,
-             *_repeat("Repeat/block35", 10, RESNET_V2_A, a), REDUCTION_V2_A,
-             *_repeat("Repeat_1/block17", 20, RESNET_V2_B, b), "PreAuxLogits", REDUCTION_V2_B,
-             *_repeat("Repeat_2/block8", 9, RESNET_V2_C, c), Residual("Block8", RESNET_V2_C, 1.0, None),
-             "1x1 1536"]  # fmt: skip
-    return _network("InceptionResnetV2", inputs, parts, ("PreAuxLogits", "Conv2d_2a_5x5", "Logits"), num_classes,
-                    is_training, dropout_keep_prob, create_aux_logits, reuse, scope)  # fmt: skip
+    modules = (RESNET_V2_A, RESNET_V2_B, RESNET_V2_C)
+    trunk = _residual_trunk((10, 20, 9), modules, (REDUCTION_V2_A, REDUCTION_V2_B), scale)
+    parts = [*_RESNET_STEM, "3x3 max V/2", MIXED_5B, *trunk, "1x1 1536"]
+    options = (num_classes, is_training, dropout_keep_prob, create_aux_logits, reuse, scope)
+    return _network(inputs, parts, _Auxiliary("PreAuxLogits"), "InceptionResnetV2", *options)
 
 
-inception_v4.default_image_size = inception_resnet_v1.default_image_size = inception_resnet_v2.default_image_size = 299
+for _function in (inception_v4, inception_resnet_v1, inception_resnet_v2):
+    _function.default_image_size = 299
 
 
-def inception_arg_scope(is_training=True, weight_decay=0.00004, batch_norm_decay=0.9997, batch_norm_epsilon=0.001,
-                        batch_norm_scale=False):  # fmt: skip
+def inception_arg_scope(
+    is_training: bool = True,
+    weight_decay: float = 0.00004,
+    batch_norm_decay: float = 0.9997,
+    batch_norm_epsilon: float = 0.001,
+    batch_norm_scale: bool = False,
+) -> dict:
     """`resnet_arg_scope` with the numbers of the public models, and L2 of the classifier's weights too.
 
     batch_norm_scale: the public models train no gamma; other libraries do, and count its numbers as parameters.

@@ -8,33 +8,59 @@ explains the depths.
         logits, end_points = resnet_v2_152(images, num_classes=1000)
 """
 
-from .architectures import IMAGENET_ROOT, blocks_output_stride
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .blocks import IMAGENET_ROOT, Block, Root, blocks_output_stride
 from .checks import one_of
+from .convolutions import conv1x1, conv2d_same
 from .resnet_utils import (
     check_images,
     classifier,
-    conv1x1,
-    conv2d_same,
     named_network,
     network_scope,
     resnet_arg_scope,
     root_block,
     slim_block,
     stack_blocks_dense,
-    unit_sum,
 )
+from .shortcuts import unit_sum
 from .tf_slim_compat import slim, tf
+from .units import STRIDE_IN, registered
 
-__all__ = ["basic", "bottleneck", "resnet_arg_scope", "resnet_v2", "resnet_v2_18", "resnet_v2_34", "resnet_v2_50",
-           "resnet_v2_101", "resnet_v2_152", "resnet_v2_200", "resnet_v2_block"]  # fmt: skip
+__all__ = [
+    "basic",
+    "bottleneck",
+    "resnet_arg_scope",
+    "resnet_v2",
+    "resnet_v2_18",
+    "resnet_v2_34",
+    "resnet_v2_50",
+    "resnet_v2_101",
+    "resnet_v2_152",
+    "resnet_v2_200",
+    "resnet_v2_block",
+]
 
 # A convolution without BN and ReLU of its own: those of the next unit, or of the end of the network, follow.
 BARE = {"normalizer_fn": None, "activation_fn": None}
 
 
 @slim.add_arg_scope
-def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collections=None, scope=None, shortcut="B",
-               stride_in="3x3", dilation=1):  # fmt: skip
+def bottleneck(
+    inputs: tf.Tensor,
+    depth: int,
+    depth_bottleneck: int,
+    stride: int,
+    rate: int = 1,
+    outputs_collections: Any = None,
+    scope: str | None = None,
+    shortcut: str = "B",
+    stride_in: str = "3x3",
+    dilation: int = 1,
+) -> tf.Tensor:
     """One residual unit with three convolutions, 1x1 -> 3x3 -> 1x1, each after its own BN and ReLU.
 
     x + F(x), F of He et al. 2016, Fig. 1(b). When x has other than `depth` channels, a 1x1 convolution of the
@@ -45,7 +71,7 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
     dense, which widens a 3x3 after a "1x1" that would have strided.
     Raises ValueError when `inputs` is not of rank 4 with a known number of channels, and for an unknown shortcut or stride_in.
     """
-    stride1, stride2 = (stride, 1) if one_of("stride_in", stride_in, ("1x1", "3x3")) == "1x1" else (1, stride)
+    stride1, stride2 = (stride, 1) if one_of("stride_in", stride_in, STRIDE_IN) == "1x1" else (1, stride)
     rate = rate * dilation if stride_in == "1x1" else rate
     with tf.compat.v1.variable_scope(scope, "bottleneck_v2", [inputs]) as sc:
         slim.utils.last_dimension(inputs.get_shape(), min_rank=4)
@@ -58,8 +84,17 @@ def bottleneck(inputs, depth, depth_bottleneck, stride, rate=1, outputs_collecti
 
 
 @slim.add_arg_scope
-def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, shortcut="B", stride_in="3x3",
-          dilation=1):  # fmt: skip
+def basic(
+    inputs: tf.Tensor,
+    depth: int,
+    stride: int,
+    rate: int = 1,
+    outputs_collections: Any = None,
+    scope: str | None = None,
+    shortcut: str = "B",
+    stride_in: str = "3x3",
+    dilation: int = 1,
+) -> tf.Tensor:
     """One residual unit with two 3x3 convolutions of `depth` channels, each after its own BN and ReLU; the first strides.
 
     Arguments, shapes and errors as in `bottleneck`; stride_in makes no difference. He et al. 2016, Fig. 1(b).
@@ -73,13 +108,23 @@ def basic(inputs, depth, stride, rate=1, outputs_collections=None, scope=None, s
         return slim.utils.collect_named_outputs(outputs_collections, sc.name, add(residual))
 
 
-bottleneck.kind, basic.kind = "bottleneck_v2", "basic_v2"
-UNIT_FNS = {fn.kind: fn for fn in (bottleneck, basic)}
+UNIT_FNS = registered({"bottleneck_v2": bottleneck, "basic_v2": basic})
 
 
-def resnet_v2(inputs, blocks, num_classes=None, is_training=None, global_pool=True, output_stride=None,
-              include_root_block=True, reuse=None, scope=None, root=IMAGENET_ROOT, shortcut="B",
-              stride_in="3x3"):  # fmt: skip
+def resnet_v2(
+    inputs: tf.Tensor,
+    blocks: Iterable[Block],
+    num_classes: int | None = None,
+    is_training: bool | None = None,
+    global_pool: bool = True,
+    output_stride: int | None = None,
+    include_root_block: bool = True,
+    reuse: bool | None = None,
+    scope: str | None = None,
+    root: Root | None = IMAGENET_ROOT,
+    shortcut: str = "B",
+    stride_in: str = "3x3",
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """A ResNet V2 of any list of Blocks: (net, end_points).
 
     inputs: [batch, height, width, channels], batch, height and width may be unknown.
@@ -97,13 +142,14 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=None, global_pool=Tr
     Source: He et al. 2016 (arXiv:1603.05027), Appendix, for the root without and the end with BN and ReLU.
     """
     check_images(inputs)
+    blocks = list(blocks)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope, **options) as collection:
+    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope) as collection:
         # The first unit brings its own BN and ReLU, so the root has none.
         with slim.arg_scope([slim.conv2d], **BARE):
             net = root_block(inputs, root)
-        net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root))
+        net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root), unit_options=options)
         # No unit ends with BN and ReLU, so the last one needs them here.
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope="postnorm")
         return classifier(net, num_classes, global_pool, collection)
@@ -112,11 +158,11 @@ def resnet_v2(inputs, blocks, num_classes=None, is_training=None, global_pool=Tr
 resnet_v2.default_image_size = 224
 
 
-def resnet_v2_block(scope, base_depth, num_units, stride):
+def resnet_v2_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
     """A block of `num_units` bottlenecks of depth 4 * base_depth; the last one has the stride. tf-slim's dict form."""
     return slim_block(scope, bottleneck, base_depth, num_units, stride)
 
 
 resnet_v2_18, resnet_v2_34, resnet_v2_50, resnet_v2_101, resnet_v2_152, resnet_v2_200 = (
-    named_network(f"resnet_v2_{layers}", resnet_v2, UNIT_FNS) for layers in (18, 34, 50, 101, 152, 200)
+    named_network(f"resnet_v2_{layers}", resnet_v2) for layers in (18, 34, 50, 101, 152, 200)
 )

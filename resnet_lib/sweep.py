@@ -1,33 +1,34 @@
-"""A grid of training runs, family x layers x seed: one CSV row a run, written when it ends, and only the missing ones are run.
+"""A grid of training runs, family x layers x seed: one CSV row a run, written when it ends; only missing runs are run.
 
-Runs are spread by joblib: over local processes, or, inside `joblib.parallel_config(backend="dask")` with a Dask client, over
-a cluster, with nothing else changed. Used by notebook 02; `python -m resnet_lib sweep` is the same without a notebook.
+Runs are spread by joblib: over local processes, or, inside `joblib.parallel_config(backend="dask")` with a Dask client,
+over a cluster, with nothing else changed. Used by notebook 02; `python -m resnet_lib sweep` does the same without it.
 """
 
-import csv
-import io
+from __future__ import annotations
+
 import itertools
 import os
-import platform
 import time
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import joblib
-import pandas as pd
-from filelock import FileLock
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from . import data
-from .architectures import ORDERINGS, SHORTCUTS, cifar_architecture
+from .architectures import Architecture, cifar_architecture
 from .checks import one_of
-from .highway import highway_unit
-from .orderings import recurrent_unit
-from .tf_slim_compat import tf
+from .records import Records, now, versions
 from .training import Epoch, Recipe, train
+from .units import ORDERINGS, SHORTCUTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Family = Callable[[int], Architecture]  # layers -> network
 
 
 def _with_units(family, unit_fn="basic_v1", shortcut="A"):
@@ -41,15 +42,26 @@ def _with_units(family, unit_fn="basic_v1", shortcut="A"):
     return architecture
 
 
+def _united(*tables):
+    """The tables as one. Raises ValueError for a name that two of them have: one would silently replace the other."""
+    names = [name for table in tables for name in table]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"FAMILIES: a name belongs to one family, {twice} belong to two")
+    return {name: family for table in tables for name, family in table.items()}
+
+
 # Family -> the network of 6n + 2 layers; all have the layers and widths of the CIFAR networks of He et al. 2015.
-FAMILIES = {
-    "plain": _with_units("plain", shortcut="none"),
-    "highway": _with_units("highway", highway_unit, shortcut="none"),
-    "residual": cifar_architecture,
-    "recurrent": _with_units("recurrent", recurrent_unit),
-    **{name: _with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
-    **{name: _with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
-}
+FAMILIES: dict[str, Family] = _united(
+    {
+        "plain": _with_units("plain", shortcut="none"),
+        "highway": _with_units("highway", "highway", shortcut="B"),  # which its units do not hear of
+        "residual": cifar_architecture,
+        "recurrent": _with_units("recurrent", "recurrent"),
+    },
+    {name: _with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
+    {name: _with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
+)
 DATASETS = {"digits": data.digits, "cifar10": data.cifar10}
 
 _RESULTS = [*Epoch._fields[2:], "train_errors", "seconds", "error", "versions", "date"]
@@ -57,108 +69,90 @@ KEY = ["family", "layers", "seed", "dataset", *Recipe.__dataclass_fields__]
 COLUMNS = [*KEY, *_RESULTS]
 
 
-def run(family, layers, seed, recipe=None, dataset="digits", threads=1, checkpoint=None):
-    """One run of a grid: its row, as a dict of COLUMNS. A run that fails gives a row with its `error` and no results."""
-    started, recipe = time.perf_counter(), recipe or Recipe()
+def run(
+    family: str,
+    layers: int,
+    seed: int,
+    recipe: Recipe | None = None,
+    dataset: str = "digits",
+    threads: int | None = 1,
+    checkpoint: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """One run of a grid: its row, a dict of COLUMNS. A run that fails gives a row with its `error` and no results."""
+    started = time.perf_counter()
+    recipe = recipe or Recipe()
     row = {"family": family, "layers": layers, "seed": seed, "dataset": dataset, **asdict(recipe)}
     try:
         history = train(FAMILIES[family](layers), DATASETS[dataset](), recipe, seed, checkpoint, threads)
-        if history.epochs:
-            last = history.epochs[-1]._asdict()
-            row |= {column: last[column] for column in _RESULTS if column in last}
-        row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-        row["error"] = history.error
+        row |= _results(history)
     except Exception as error:  # whatever it is, it belongs to this run and not to the others
         row["error"] = f"{type(error).__name__}: {error}"
-    row["versions"] = f"tensorflow {tf.__version__}, python {platform.python_version()}"
+    row["versions"] = versions("tensorflow")
     row["seconds"] = time.perf_counter() - started
-    row["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
+    row["date"] = now()
     return {column: row.get(column) for column in COLUMNS}
 
 
-def _line(values):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values)
-    return text.getvalue()
+def _results(history):
+    last = history.epochs[-1]._asdict() if history.epochs else {}
+    results = {column: last[column] for column in _RESULTS if column in last}
+    results["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
+    results["error"] = history.error
+    return results
 
 
-def _key(row):
-    """What makes two rows the same run. Numbers are compared as the file prints them."""
-    return tuple(f"{float(row[c]):.6g}" if c not in ("family", "dataset") else row[c] for c in KEY)
+def results(path: str | os.PathLike) -> pd.DataFrame:
+    """The rows of a sweep: pandas.DataFrame of COLUMNS. Raises ValueError for a file that another version wrote."""
+    return Records(path, COLUMNS, KEY).table()
 
 
-def _rows(content, path):
-    """The whole rows in the bytes of a file: list of dicts. Raises ValueError, naming the file, when it has other columns."""
-    header = _line(COLUMNS)
-    text = content.decode()
-    if not text.startswith(header) and not header.startswith(text):
-        found = text.partition("\n")[0]
-        raise ValueError(
-            f"{path} has other columns than this version writes, and is left as it is: {found!r}, not {header!r}"
-        )
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+def sweep(
+    csv_path: str | os.PathLike,
+    families: Iterable[str] = ("plain", "highway", "residual"),
+    layers: Iterable[int] = (20, 56),
+    seeds: Iterable[int] = (0,),
+    recipe: Recipe | None = None,
+    dataset: str = "digits",
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Runs what is missing of families x layers x seeds, each with one thread, and adds a row a run: pandas.DataFrame.
 
-
-@contextmanager
-def _locked(path):
-    """Holds the file for this writer alone: yields (file, its rows). A last line that a killed writer left unfinished is
-    cut off first, and a new file gets its header."""
-    with FileLock(f"{path}.lock"), open(path, "a+b") as file:
-        file.seek(0)
-        content = file.read()
-        rows = _rows(content, path)
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
-        if not whole:
-            file.write(_line(COLUMNS).encode())
-        yield file, rows
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _append(path, row):
-    """Adds a row in one write, unless another writer has added the same run meanwhile."""
-    with _locked(path) as (file, rows):
-        if _key(row) not in map(_key, rows):
-            file.write(_line(row.values()).encode())
-
-
-def results(path):
-    """The rows of a sweep: pandas.DataFrame of COLUMNS. Raises ValueError for a file that another version has written."""
-    content = Path(path).read_bytes()
-    _rows(content, path)
-    return pd.read_csv(io.BytesIO(content[: content.rfind(b"\n") + 1]))
-
-
-def sweep(csv_path, families=("plain", "highway", "residual"), layers=(20, 56), seeds=(0,), recipe=None, dataset="digits",
-          n_jobs=None, progress=False):  # fmt: skip
-    """Runs what is missing of families x layers x seeds, each with one thread, and appends a row a run: pandas.DataFrame.
-
-    csv_path: made if it is not there; rows of other recipes and grids stay. n_jobs: processes at a time, as of
-    `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one. A failed run is a row with its error; when a
-    local process is killed, what it ran is run again, twice at most.
+    csv_path: made, with its folder, if it is not there; rows of other recipes and grids stay. n_jobs: processes at a
+    time, as of `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one. A failed run is a row with
+    its error; when a local process is killed, what it ran is run again, twice at most.
     Raises ValueError for an unknown family or dataset, layers that are not 6n + 2, and a file of another version, and
     OSError when the file cannot be written.
     """
-    path, recipe = Path(csv_path), recipe or Recipe()
+    recipe = recipe or Recipe()
     one_of("dataset", dataset, DATASETS)
-    for family, number in itertools.product(families, layers):
-        FAMILIES[one_of("family", family, FAMILIES)](number)
-    grid = [(family, number, seed) for number in layers for family in families for seed in seeds]
-    known = {"dataset": dataset, **asdict(recipe)}
+    keys = [(*one, dataset, *asdict(recipe).values()) for one in _grid(families, layers, seeds)]
+    Path(csv_path).parent.mkdir(parents=True, exist_ok=True)
+    records = Records(csv_path, COLUMNS, KEY)
+    records.append()  # said now, not after the first run, that it cannot be written
     for attempts_left in (2, 1, 0):
-        with _locked(path) as (_, rows):
-            done = set(map(_key, rows))
-        missing = [one for one in grid if _key({**dict(zip(KEY, one, strict=False)), **known}) not in done]
-        finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            joblib.delayed(run)(*one, recipe, dataset) for one in missing
-        )
         try:
-            for row in tqdm(finished, total=len(missing), unit="run", disable=not progress):
-                _append(path, row)
+            _run_missing(records, keys, recipe, n_jobs, progress)
             break
         except TerminatedWorkerError:  # a process was killed, by the system for its memory perhaps; the others go on
             if not attempts_left:
                 raise
-    return results(path)
+    return records.table()
+
+
+def _grid(families, layers, seeds):
+    """(family, layers, seed) of every run. Raises ValueError for what cannot be built, before anything is run."""
+    grid = [(family, number, seed) for number, family, seed in itertools.product(layers, families, seeds)]
+    for family, number in {one[:2]: None for one in grid}:
+        FAMILIES[one_of("family", family, FAMILIES)](number)
+    return grid
+
+
+def _run_missing(records, keys, recipe, n_jobs, progress):
+    """Runs what the file lacks, and adds each row to it as soon as its run has ended."""
+    missing = [key[:4] for key in records.missing(keys)]
+    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+        joblib.delayed(run)(family, number, seed, recipe, dataset) for family, number, seed, dataset in missing
+    )
+    for row in tqdm(finished, total=len(missing), unit="run", disable=not progress):
+        records.append(row)

@@ -3,9 +3,17 @@
 This is the one place that knows how the last release of tf-slim is made to work. Everything else says
 `from resnet_lib.tf_slim_compat import slim, tf`.
 
-tf-slim's batch norm is looked up by TensorFlow at `tf_keras.legacy_tf_layers.normalization`, a name that the
-`tf-keras` package no longer has; the same module stands at `tf_keras.src.legacy_tf_layers.normalization`. Registering
-it under the old name is all that is missing (google-research/tf-slim#24, keras-team/keras#18839).
+What importing this module changes for the whole process:
+- The environment variables TF_CPP_MIN_LOG_LEVEL and TF_OVERRIDE_GLOBAL_THREADPOOL are "1", unless they were set before.
+- TensorFlow has looked for GPUs. While it loads, what it always says when it starts is held back from the screen.
+- `tf_keras.legacy_tf_layers.normalization` can be imported again. TensorFlow looks for tf-slim's batch norm there, but the
+  package tf-keras has it at `tf_keras.src.legacy_tf_layers.normalization` (google-research/tf-slim#24,
+  keras-team/keras#18839).
+- tf-slim finds out by identity whether a variable is in a collection already. Its own way fails inside functions.
+- TensorFlow's logger drops notices that tf-slim, tf-keras or the profiler call old functions, and one warning is
+  filtered out: "`layer.apply` is deprecated". No user can mend either.
+
+Nothing else is changed: TensorFlow's and Keras' own functions stay as they are, but for the time spent in `quick_building`.
 """
 
 import contextlib
@@ -14,7 +22,11 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import NamedTuple
 
 # What a CPU-only TensorFlow writes to stderr when it starts. Anything else it writes is passed on.
 _START_UP_NOISE = re.compile(
@@ -66,38 +78,20 @@ def _register_batch_norm(find_module=importlib.import_module):
     )
 
 
-def _add_to_collections(variable, collections_set, collections_name):
-    """tf-slim's own asks `variable in collection`, which TensorFlow 2 answers by a tensor inside a function: Inception's
-    batch norms end there. This asks for the same object."""
-    collections = collections_set.get(collections_name) if isinstance(collections_set, dict) else collections_set
-    for collection in collections or []:
-        if not any(variable is known for known in tf.compat.v1.get_collection(collection)):
-            tf.compat.v1.add_to_collection(collection, variable)
+def _mend_collections(layers):
+    """tf-slim asks `variable in collection`, which TensorFlow 2 answers with a tensor inside a function: Inception's batch
+    norms end there. This asks for the same object."""
+    partitioned_variable = layers.tf_variables.PartitionedVariable
 
+    def add_to_collections(variable, collections_set, collections_name):
+        collections = collections_set.get(collections_name) if isinstance(collections_set, dict) else collections_set
+        parts = list(variable) if isinstance(variable, partitioned_variable) else [variable]
+        for collection in collections or []:
+            for part in parts:
+                if not any(part is known for known in tf.compat.v1.get_collection(collection)):
+                    tf.compat.v1.add_to_collection(collection, part)
 
-def _answer_at_once_in_a_plain_graph(ops, tf):
-    """Without this, every variable that a tf-slim layer makes in a tf.Graph is compared with all variables before it, and for
-    each of those `executing_eagerly_outside_functions` enters the graph anew to find out that the answer is no: a time that
-    grows with the square of the depth."""
-    ask = ops.executing_eagerly_outside_functions
-
-    def executing_eagerly_outside_functions():
-        plain_graph = not tf.executing_eagerly() and not ops.get_default_graph().building_function
-        return False if plain_graph else ask()
-
-    ops.executing_eagerly_outside_functions = executing_eagerly_outside_functions
-
-
-def _swap_classes_once(version_utils):
-    """Keras' legacy layers choose between their classes for graphs and for eager mode whenever a layer is made, and set the
-    bases of the class even if these stay: Python then forgets what it had looked up on any layer's class."""
-    swap = version_utils.swap_class
-
-    def swap_class(cls, v2_cls, v1_cls, use_v2):
-        done = cls not in (v1_cls, v2_cls) and issubclass(cls, v1_cls) != use_v2
-        return cls if done else swap(cls, v2_cls, v1_cls, use_v2)
-
-    version_utils.swap_class = swap_class
+    layers._add_variable_to_collections = add_to_collections
 
 
 def _load():
@@ -113,11 +107,92 @@ def _load():
     warnings.filterwarnings("ignore", message="`layer.apply` is deprecated", category=UserWarning)
     import tf_slim as slim
 
-    importlib.import_module("tf_slim.layers.layers")._add_variable_to_collections = _add_to_collections
-    _answer_at_once_in_a_plain_graph(importlib.import_module("tensorflow.python.framework.ops"), tf)
-    for keras in ("tensorflow.python.keras", "tf_keras.src"):  # of slim's convolutions, and of its batch norm
-        _swap_classes_once(importlib.import_module(f"{keras}.utils.version_utils"))
+    _mend_collections(importlib.import_module("tf_slim.layers.layers"))
     return tf, slim
 
 
 tf, slim = _load()
+
+
+def _answer_at_once_in_a_plain_graph(ask):
+    """Without this, every variable that a tf-slim layer makes in a tf.Graph is compared with all variables before it, and for
+    each of those `executing_eagerly_outside_functions` enters the graph anew to find out that the answer is no: a time that
+    grows with the square of the depth."""
+
+    def executing_eagerly_outside_functions():
+        in_a_function = getattr(tf.compat.v1.get_default_graph(), "building_function", True)
+        plain_graph = not tf.executing_eagerly() and not in_a_function
+        return False if plain_graph else ask()
+
+    return executing_eagerly_outside_functions
+
+
+def _swap_classes_once(swap):
+    """Keras' legacy layers choose between their classes for graphs and for eager mode whenever a layer is made, and set the
+    bases of the class even if these stay: Python then forgets what it had looked up on any layer's class."""
+
+    def swap_class(cls, v2_cls, v1_cls, use_v2):
+        done = cls not in (v1_cls, v2_cls) and issubclass(cls, v1_cls) != use_v2
+        return cls if done else swap(cls, v2_cls, v1_cls, use_v2)
+
+    return swap_class
+
+
+# Private functions of TensorFlow that cost much time: module, name, and what makes the quick form of TensorFlow's own.
+_SLOW = [
+    ("tensorflow.python.framework.ops", "executing_eagerly_outside_functions", _answer_at_once_in_a_plain_graph),
+    ("tensorflow.python.keras.utils.version_utils", "swap_class", _swap_classes_once),  # for slim's convolutions
+    ("tf_keras.src.utils.version_utils", "swap_class", _swap_classes_once),  # for its batch norm
+]
+
+
+class _Patch(NamedTuple):
+    module: ModuleType
+    name: str
+    own: Callable
+    quick: Callable
+
+
+_lock = threading.Lock()
+_builds = 0  # how many `quick_building` are entered, in all threads together
+_patches: list[_Patch] = []  # what stands while there is one
+
+
+def _patch():
+    """Puts the quick functions in place. One that has moved in another TensorFlow is left out: it costs time, no more."""
+    for module_name, name, make_quick in _SLOW:
+        try:
+            module = importlib.import_module(module_name)
+            own = getattr(module, name)
+        except (ImportError, AttributeError):
+            continue
+        patch = _Patch(module, name, own, make_quick(own))
+        setattr(module, name, patch.quick)
+        _patches.append(patch)
+
+
+def _restore():
+    for patch in _patches:
+        if getattr(patch.module, patch.name) is patch.quick:  # else somebody has wrapped it, and their wrapper stays
+            setattr(patch.module, patch.name, patch.own)
+    _patches.clear()
+
+
+@contextlib.contextmanager
+def quick_building() -> Iterator[None]:
+    """Within it networks are built faster, and the same networks: two slow functions of TensorFlow give their answers sooner.
+
+    It may be entered within itself and in several threads. With the last one left, TensorFlow is as it was.
+    """
+    global _builds
+    with _lock:
+        if _builds == 0:
+            _patch()
+        _builds += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _builds -= 1
+            if _builds == 0:
+                _restore()

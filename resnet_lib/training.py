@@ -1,26 +1,29 @@
-"""One compact training loop for slim networks: momentum SGD as He et al. 2015 use it, a record an epoch, stop and resume.
+"""One compact training loop for slim networks: momentum SGD as in He et al. 2015, a record an epoch, stop and resume.
 
 The commonest mistake with tf-slim is to train without running the update operations of batch normalization, so that the
-moving averages stay as they began and evaluation fails. Here they run with every step, and every loss and error in a record
-is measured in evaluation mode, with the moving averages, on the whole data. Used in notebook 02.
+moving averages stay as they began and evaluation fails. Here they run with every step, and every loss and error in a
+record is measured in evaluation mode, with the moving averages, on the whole data. Used in notebook 02.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import NamedTuple
+import re
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 from tqdm import tqdm
 
-from .architectures import get_architecture
+from .architectures import Architecture, Block, get_architecture
 from .checks import positive_int
-from .network import network_function
-from .tf_slim_compat import tf
+from .data import Dataset
+from .network import Network, build, network_function
+from .records import replacing
+from .training_graph import TrainingGraph
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,10 @@ class Recipe:
     """How to train. He et al. 2015, section 4.2, use 0.1, 0.9, 0.0001, batches of 128, and a tenth of the learning rate
     after half and three quarters of the training.
 
-    warm_up: a learning rate of a tenth for so many epochs at first (they need it for 110 layers). batch_norm_decay: 0.997 is
-    tf-slim's, for hundreds of thousands of steps; with hundreds, the moving averages would lag behind. augment: zero pixels
-    put on each side of a training image before it is cropped at random and, half of the time, mirrored (they use 4 on
-    CIFAR-10); 0 leaves the images as they are.
+    warm_up: a learning rate of a tenth for so many epochs at first (they need it for 110 layers). batch_norm_decay: 0.997
+    is tf-slim's, for hundreds of thousands of steps; with hundreds, the moving averages would lag behind. augment: zero
+    pixels put on each side of a training image before it is cropped at random and, half of the time, mirrored (they use 4
+    on CIFAR-10); 0 leaves the images as they are.
     """
 
     epochs: int = 15
@@ -44,7 +47,8 @@ class Recipe:
     augment: int = 0
 
     def __post_init__(self):
-        positive_int("epochs", self.epochs), positive_int("batch_size", self.batch_size)
+        positive_int("epochs", self.epochs)
+        positive_int("batch_size", self.batch_size)
         for name in ("learning_rate", "momentum", "weight_decay", "warm_up", "batch_norm_decay"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value < float("inf"):
@@ -52,9 +56,9 @@ class Recipe:
         if type(self.augment) is not int or self.augment < 0:
             raise ValueError(f"augment must be a whole number of pixels >= 0, got {self.augment!r}")
 
-    def learning_rate_at(self, epoch):
+    def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
-        tenths = (epoch < self.warm_up) + (epoch >= self.epochs / 2) + (epoch >= 3 * self.epochs / 4)
+        tenths = sum([epoch < self.warm_up, epoch >= self.epochs / 2, epoch >= 3 * self.epochs / 4])
         return self.learning_rate * 0.1**tenths
 
 
@@ -70,101 +74,56 @@ class Epoch(NamedTuple):
     first_gradient_norm: float  # of the first convolution's weights, mean over the steps
 
 
-class History(NamedTuple):
-    """The records of a run; `error` says why it stopped before its last epoch, and is None when it did not."""
+@dataclass(frozen=True)
+class History:
+    """What a run came to: its records, and the network that it trained. Two are equal whose records and errors are.
+
+    epochs: the records; error: why the run stopped before its last epoch, None when it did not; weights: name of a
+    variable, as `Network.save` has it, -> its value at the end; architecture: of the network, for the images and classes
+    of the data.
+    """
 
     epochs: list[Epoch]
     error: str | None = None
+    weights: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    architecture: Architecture | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network. It is built when it is first asked for, which takes seconds for a deep one."""
+        network = build(self.architecture)
+        network.assign(self.weights)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the network: a graph cannot be pickled, and is built again from the weights."""
+        return {name: value for name, value in self.__dict__.items() if name != "network"}
 
 
-# An operation on a batch of fewer pixels than this takes well under a millisecond, and cores that share it gain next to
-# nothing. There each operation has one thread, and the cores take different ones: the gradient for a layer's weights beside
-# that for its input. Measured by benchmarks/training.py.
-_SMALL = 2**15
-
-
-class _Graph:
-    """The graph of one run: a training step and an evaluation on shared variables, and a session to run them in."""
-
-    def __init__(self, architecture, recipe, data, seed, threads):
-        channels = data.train_images.shape[1:]
-        scope_options = {"weight_decay": recipe.weight_decay, "batch_norm_decay": recipe.batch_norm_decay}
-        network = network_function(architecture, data.num_classes, seed=seed, **scope_options)
-        with tf.Graph().as_default() as graph:
-            tf.compat.v1.set_random_seed(seed)  # of dropout; the weights have seeds of their own
-            self.images = tf.compat.v1.placeholder(tf.float32, [None, *channels])
-            self.labels = tf.compat.v1.placeholder(tf.int32, [None])
-            self.learning_rate = tf.compat.v1.placeholder(tf.float32, [])
-            loss = tf.reduce_mean(self._cross_entropy(network(self.images, is_training=True)[0]))
-            trained = tf.compat.v1.trainable_variables()
-            gradients = tf.gradients(loss + tf.compat.v1.losses.get_regularization_loss(), trained)
-            optimizer = tf.compat.v1.train.MomentumOptimizer(self.learning_rate, recipe.momentum)
-            updates = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)  # of the moving averages
-            with tf.control_dependencies(updates):
-                apply = optimizer.apply_gradients(zip(gradients, trained, strict=True))
-            with tf.control_dependencies([apply]):
-                self.step = [tf.identity(loss), tf.linalg.global_norm(gradients), tf.norm(gradients[0])]
-            logits = tf.reshape(network(self.images)[0], [-1, data.num_classes])
-            wrong = tf.not_equal(tf.argmax(logits, 1, output_type=tf.int32), self.labels)
-            self.evaluation = [self._cross_entropy(logits), tf.cast(wrong, tf.float32)]
-            self.variables = tf.compat.v1.global_variables()
-            self.names = [variable.op.name for variable in self.variables]
-            self._new_values = [tf.compat.v1.placeholder(v.dtype.base_dtype, v.shape) for v in self.variables]
-            self._assign = [v.assign(new) for v, new in zip(self.variables, self._new_values, strict=True)]
-            small = recipe.batch_size * channels[0] * channels[1] < _SMALL
-            shared = (threads or 0, 1 if threads else 0)  # 0 leaves the number to TensorFlow
-            per_operation, operations = (1, threads or joblib.cpu_count()) if small else shared
-            self._batches_at_once = max(1, operations)  # in evaluation
-            config = tf.compat.v1.ConfigProto(
-                intra_op_parallelism_threads=per_operation,
-                inter_op_parallelism_threads=operations,
-                use_per_session_threads=bool(operations),
-            )
-            self.session = tf.compat.v1.Session(graph=graph, config=config)
-            self.session.run(tf.compat.v1.global_variables_initializer())
-
-    def _cross_entropy(self, logits):
-        logits = tf.reshape(logits, [-1, logits.shape[-1]])
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self.labels, logits=logits)
-
-    def values(self):
-        return self.session.run(self.variables)
-
-    def load(self, values):
-        self.session.run(self._assign, dict(zip(self._new_values, values, strict=True)))
-
-    def evaluate(self, images, labels, batch_size=250):
-        """Mean cross-entropy and share of wrong answers, with the moving averages."""
-
-        def sums(start):
-            part = slice(start, start + batch_size)
-            results = self.session.run(self.evaluation, {self.images: images[part], self.labels: labels[part]})
-            return [np.sum(result, dtype=np.float64) for result in results]
-
-        with ThreadPoolExecutor(self._batches_at_once) as pool:
-            return np.sum(list(pool.map(sums, range(0, len(images), batch_size))), axis=0) / len(images)
+def _graph(architecture, recipe, data, seed, threads):
+    penalty = {"weight_decay": recipe.weight_decay, "batch_norm_decay": recipe.batch_norm_decay}
+    network = network_function(architecture, seed=seed, **penalty)
+    return TrainingGraph(network, data.train_images.shape[1:], recipe.batch_size, recipe.momentum, seed, threads)
 
 
 def _fingerprint(architecture, recipe, data, seed):
     """What a run depends on, as text: two runs with the same are the same run."""
     content = hashlib.sha256()
-    for array in data[1:5]:
+    for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
         content.update(np.ascontiguousarray(array))
-    return json.dumps([repr(architecture), asdict(recipe), content.hexdigest()[:16], seed])
+    description = re.sub(r" at 0x[0-9a-f]+", "", repr(architecture))  # of a unit function of one's own: its address
+    return json.dumps([description, asdict(recipe), content.hexdigest()[:16], seed])
 
 
 def _save(path, fingerprint, history, graph):
-    """Writes a checkpoint beside the old one, then puts it in its place in one step: there is always a whole one.
+    """Writes a checkpoint, which takes the place of the old one when it is whole.
 
     An .npz file: each variable under its name ("net/conv1/weights", ".../weights/Momentum"), the records under "about".
     """
-    beside = path.with_name(path.name + f".{os.getpid()}")
-    with open(beside, "wb") as file:
-        arrays = dict(zip(graph.names, graph.values(), strict=True))
-        np.savez(file, about=np.array(json.dumps({"run": fingerprint, "epochs": history})), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    about = np.array(json.dumps({"run": fingerprint, "epochs": history}))
+    arrays = dict(zip(graph.names, graph.values(), strict=True))
+    with replacing(path) as file:
+        np.savez(file, about=about, **arrays)
 
 
 def _load(path, fingerprint, graph):
@@ -179,59 +138,88 @@ def _load(path, fingerprint, graph):
         return [Epoch(*epoch) for epoch in about["epochs"]]
 
 
-def train(architecture, data, recipe=None, seed=0, checkpoint=None, threads=None, progress=False):
-    """Trains a network on a `data.Dataset`: History, one Epoch record an epoch.
+def train(
+    architecture: str | Architecture | list[Block],
+    data: Dataset,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> History:
+    """Trains a network on a `data.Dataset`: History, with one Epoch record an epoch, the weights and the network.
 
-    architecture: a name, an Architecture or a list of Blocks; recipe: a Recipe, None for its defaults; seed: of the weights
-    and of the order of the images: the same seed gives the same run, to the last bit on small images or when `threads` is
-    given, up to the rounding of sums in an order that varies otherwise. checkpoint: a file that holds the run after each
-    epoch; a call that finds it goes on from there and ends as an unbroken run does (but for dropout, which draws anew), and
-    the file of another run is refused.
+    architecture: a name, an Architecture or a list of Blocks; its image size, channels and classes become those of the
+    data. recipe: a Recipe, None for its defaults; seed: of the weights and of the order of the images: the same seed
+    gives the same run, to the last bit on small images or when `threads` is given, up to the rounding of sums in an order
+    that varies otherwise. checkpoint: a file that holds the run after each epoch; a call that finds it goes on from there
+    and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused.
     threads: of TensorFlow, None for all. progress: show a bar.
     A loss that is no longer a finite number ends the run; `History.error` says where.
     Raises ValueError for a batch larger than the training data, and OSError when the checkpoint cannot be written.
     """
-    architecture, recipe = get_architecture(architecture), recipe or Recipe()
-    if recipe.batch_size > len(data.train_images):
-        raise ValueError(
-            f"batch_size must be at most the {len(data.train_images)} training images, got {recipe.batch_size}"
-        )
-    graph = _Graph(architecture, recipe, data, seed, threads)
-    checkpoint = checkpoint and Path(checkpoint)
-    fingerprint, history = _fingerprint(architecture, recipe, data, seed), []
+    recipe = recipe or Recipe()
+    architecture = _for_data(architecture, recipe, data)
+    fingerprint = _fingerprint(architecture, recipe, data, seed)
+    graph = _graph(architecture, recipe, data, seed, threads)
+
+    def keep(epochs):
+        if checkpoint:
+            _save(checkpoint, fingerprint, epochs, graph)
+
     with graph.session:
-        if checkpoint and checkpoint.exists():
-            history = _load(checkpoint, fingerprint, graph)
-        elif checkpoint:  # says now, not after an epoch, that it cannot be written
-            _save(checkpoint, fingerprint, history, graph)
-        bar = tqdm(range(len(history), recipe.epochs), desc=architecture.name, unit="epoch", disable=not progress)
-        for epoch in bar:
-            norms, error = _run_epoch(graph, data, recipe, epoch, seed)
-            if error:
-                return History(history, error)
-            train_loss, train_error = graph.evaluate(data.train_images, data.train_labels)
-            _, test_error = graph.evaluate(data.test_images, data.test_labels)
-            measured = (recipe.learning_rate_at(epoch), train_loss, train_error, test_error, *norms)
-            history.append(Epoch(epoch + 1, *map(float, measured)))
-            bar.set_postfix(train_error=f"{train_error:.3f}", test_error=f"{test_error:.3f}")
-            if checkpoint:
-                _save(checkpoint, fingerprint, history, graph)
-    return History(history)
+        if checkpoint and os.path.exists(checkpoint):
+            epochs = _load(checkpoint, fingerprint, graph)
+        else:
+            epochs = []
+            keep(epochs)  # says now, not after an epoch, that it cannot be written
+        bar = tqdm(range(len(epochs), recipe.epochs), desc=architecture.name, unit="epoch", disable=not progress)
+        error = _run_epochs(graph, data, recipe, seed, epochs, bar, keep)
+        return History(epochs, error, graph.weights(), architecture)
+
+
+def _for_data(architecture, recipe, data):
+    number, height, width, channels = data.train_images.shape
+    if recipe.batch_size > number:
+        raise ValueError(f"batch_size must be at most the {number} training images, got {recipe.batch_size}")
+    return get_architecture(architecture, (height, width), data.num_classes, channels_in=channels)
+
+
+def _run_epochs(graph, data, recipe, seed, epochs, bar, keep):
+    """Runs the epochs of the bar, and adds the record of each to `epochs`: None, or why it stopped."""
+    for epoch in bar:
+        norms, error = _run_epoch(graph, data, recipe, epoch, seed)
+        if error:
+            return error
+        record = _record(graph, data, recipe, epoch, norms)
+        epochs.append(record)
+        bar.set_postfix(train_error=f"{record.train_error:.3f}", test_error=f"{record.test_error:.3f}")
+        keep(epochs)
+    return None
+
+
+def _record(graph, data, recipe, epoch, norms):
+    train_loss, train_error = graph.evaluate(data.train_images, data.train_labels)
+    _, test_error = graph.evaluate(data.test_images, data.test_labels)
+    measured = (recipe.learning_rate_at(epoch), train_loss, train_error, test_error, *norms)
+    return Epoch(epoch + 1, *map(float, measured))
 
 
 def _augmented(images, padding, random):
     """The augmentation of He et al. 2015, section 4.2: a random crop of each image within `padding` zero pixels on each
-    side, or its mirror image, left and right exchanged. [batch, height, width, channels], as before; padding 0 changes nothing.
-    """
+    side, or its mirror image, left and right exchanged. [batch, height, width, channels], as before; padding 0 changes
+    nothing."""
     if not padding:
         return images
     number, height, width, _ = images.shape
     padded = np.pad(images, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     top, left = random.integers(2 * padding + 1, size=(2, number, 1))
-    rows, columns = top + np.arange(height), left + np.arange(width)
+    rows = top + np.arange(height)  # [batch, height]: of each image, the rows of the padded one that it takes
+    columns = left + np.arange(width)
     mirrored = random.random(number) < 0.5
     columns[mirrored] = columns[mirrored, ::-1]
-    return padded[np.arange(number)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    image = np.arange(number)
+    return padded[image[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def _run_epoch(graph, data, recipe, epoch, seed):

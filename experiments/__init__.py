@@ -1,0 +1,16 @@
+"""The commands that made the files in data/, and the benchmarks beside other libraries: `python -m experiments.NAME`.
+
+    signals            data/signals.csv           how large features and gradients are, unit by unit (notebook 06)
+    lesions            data/lesions.csv           trained networks without some of their units (notebook 09)
+    depth              data/depth.csv             one hidden layer against two (notebook 09)
+    inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
+    designs            data/designs.csv           eight designs of equal MACs (notebook 11)
+    bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)
+    bench_library      -                          how quick the library itself is
+    bench_training     -                          training steps per second beside Keras and PyTorch
+
+Each keeps what it has measured at once and goes on from there when it is called again, but for the benchmarks, of which
+one run is one table. `pjrt_forward.py` is a program by itself, for machines that have neither TensorFlow nor this library.
+data/degradation.csv and data/variants.csv are made by `python -m resnet_lib sweep`, data/forward_times.csv and
+data/claim_times.csv by `python -m resnet_lib time`.
+"""

@@ -1,0 +1,224 @@
+"""What runs a frozen network: a table of engines; and files for places without this library.
+
+A new engine is a function, taking what `Engine` says, and a row of ENGINES. Nothing here needs TensorFlow to be imported, so
+that the names in the tables are known without it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from importlib.util import find_spec
+from itertools import pairwise
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .checks import one_of, positive_int
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class Compiled(NamedTuple):
+    """run: float32 images, an eager tensor -> logits, the same; precision: the one that runs, which need not be the one that
+    was asked for."""
+
+    run: Callable[[Any], Any]
+    precision: str
+
+
+class Engine(NamedTuple):
+    """compile: (freeze, input_shape, precision) -> Compiled, where freeze(precision) gives a FrozenGraph; package: what must
+    be installed, None where TensorFlow is enough. The extra that brings it has the engine's name."""
+
+    compile: Callable[..., Compiled]
+    package: str | None = None
+
+
+def compile_network(
+    function: Callable, input_shape: Sequence[int | None], precision: str = "float32", engine: str = "tf"
+) -> Compiled:
+    """A network's concrete function images -> net, frozen and made ready to run by one of ENGINES.
+
+    Warns, once in a process, where the processor lacks the instructions for `precision`, so that another one runs. Raises
+    ValueError for an unknown precision or engine, ImportError for an engine that is not installed.
+    """
+    one_of("precision", precision, PRECISIONS)
+    chosen = ENGINES[one_of("engine", engine, list(ENGINES))]
+    if chosen.package and find_spec(chosen.package) is None:
+        which = "of that name" if chosen.package == engine else chosen.package
+        raise ImportError(f"engine: {engine!r} needs the package {which}: pip install 'resnet-lib[{engine}]'")
+    from .frozen_graph import frozen_graph
+
+    compiled = chosen.compile(partial(frozen_graph, function), input_shape, precision)
+    if compiled.precision != precision:
+        _warn_once(engine, precision, compiled.precision)
+    return compiled
+
+
+@cache
+def _warn_once(engine, asked, runs):
+    text = f"engine {engine!r} was asked for {asked} and runs {runs}: this processor has no instructions for {asked}"
+    warnings.warn(text, RuntimeWarning, stacklevel=5)  # where the caller of `Network.freeze` stands
+
+
+# On a CPU, images of a larger batch go through in slices of at most this many bytes: 32 images of 224x224x3. Memory then holds
+# less of a large batch; slices of 8 images cost ResNet V2-152 another 5 % of its time.
+_SLICE_BYTES = 32 * 224 * 224 * 3 * 4
+
+
+def in_slices(forward: Callable[[Any], Any], images: Any) -> Any:
+    """`forward(images)`, on a CPU in slices of the batch, as equal as they can be."""
+    from .tf_slim_compat import tf
+
+    if not tf.executing_eagerly() or tf.config.list_physical_devices("GPU"):
+        return forward(images)
+    batch_size = images.shape[0]
+    limit = max(1, _SLICE_BYTES // (4 * prod(images.shape[1:])))
+    if batch_size <= limit:
+        return forward(images)
+    slices = ceil(batch_size / limit)
+    edges = [batch_size * i // slices for i in range(slices + 1)]
+    return tf.concat([forward(images[start:stop]) for start, stop in pairwise(edges)], axis=0)
+
+
+def _tf(freeze, input_shape, precision):
+    function, _ = freeze(precision).function(input_shape)
+    return Compiled(partial(in_slices, function), precision)
+
+
+def _xla(freeze, input_shape, precision):
+    from .tf_slim_compat import tf
+
+    function, _ = freeze(precision).function(input_shape)
+    return Compiled(tf.function(function, jit_compile=True), precision)
+
+
+def _session(freeze, input_shape, precision):
+    """The source text's way."""
+    from .tf_slim_compat import tf
+
+    frozen = freeze(precision)
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen.constant(), name="")
+    session = tf.compat.v1.Session(graph=graph)
+    images, output = f"{frozen.images}:0", f"{frozen.output}:0"
+    return Compiled(lambda x: tf.constant(session.run(output, {images: x.numpy()})), precision)
+
+
+_OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def _openvino(freeze, input_shape, precision):
+    """OpenVINO chooses by itself where bfloat16 is good enough, so it gets the float32 graph and a hint. On a processor
+    without bfloat16 it runs float32 all the same, and only the compiled model knows."""
+    import openvino
+
+    from .tf_slim_compat import tf
+
+    core = openvino.Core()
+    model = _openvino_model(core, freeze("float32"))
+    model.reshape(openvino.PartialShape([-1 if side is None else side for side in input_shape]))
+    hints = {"INFERENCE_PRECISION_HINT": _OPENVINO_TYPES[precision], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(model, "CPU", hints)
+    mine = _OfThisThread(compiled)
+
+    def run(images):
+        if images.shape[0] == 0:  # its pooling takes no empty batch
+            return run(tf.zeros([1, *images.shape[1:]]))[:0]
+        return tf.constant(mine.request.infer([images.numpy()], share_inputs=True)[0])
+
+    return Compiled(run, _openvino_precision(compiled))
+
+
+def _openvino_model(core, frozen):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "frozen.pb")  # read as a file: `openvino.convert_model` would report to its makers
+        path.write_bytes(frozen.constant().SerializeToString())
+        return core.read_model(path)
+
+
+class _OfThisThread(threading.local):
+    """A request of a compiled model for every thread that asks: while one runs, OpenVINO refuses its other calls."""
+
+    def __init__(self, compiled):
+        self.request = compiled.create_infer_request()
+
+
+def _openvino_precision(compiled):
+    """The one that runs, by our name for it."""
+    runs = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return {theirs: ours for ours, theirs in _OPENVINO_TYPES.items()}.get(runs, runs)
+
+
+ENGINES = {
+    "tf": Engine(_tf),
+    "xla": Engine(_xla),
+    "openvino": Engine(_openvino, "openvino"),
+    "session": Engine(_session),
+}
+
+
+def export_stablehlo(network: Any, path: str | Path, batch_size: int = 32, precision: str = "float32") -> None:
+    """Writes the frozen network to the folder `path`, made if need be, in three files.
+
+    forward.stablehlo: the program, a portable artifact for batches of `batch_size`, without weights; arguments.json: what
+    it takes, in this order, as {"name", "shape", "dtype"}: the images, float32 and [batch, height, width, channels], then
+    every weight; beside it name, batch_size, precision and the MACs of one image; weights.npz: the weights by name, in float32
+    also where the program takes bfloat16. The program gives the logits in float32. experiments/pjrt_forward.py runs it with
+    JAX alone. Raises ValueError for a batch_size below 1, another precision, and a network for images of any size.
+    """
+    batch_size = positive_int("batch_size", batch_size)
+    one_of("precision", precision, PRECISIONS)
+    if None in network.input_shape[1:]:
+        raise ValueError("network must be built with an image_size to be exported, got one for images of any size")
+    from .tf_slim_compat import tf
+
+    images = tf.TensorSpec([batch_size, *network.input_shape[1:]], tf.float32, "images")
+    serialized, weights = _stablehlo(network, images, precision)
+    known = {"network": network.name, "batch_size": batch_size, "precision": precision, "macs": network.cost().macs}
+    arguments = [_argument("images", images), *(_argument(name, value) for name, value in weights.items())]
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "forward.stablehlo").write_bytes(serialized)
+    (folder / "arguments.json").write_text(json.dumps(known | {"arguments": arguments}, indent=1))
+    np.savez(folder / "weights.npz", **{name: tf.cast(value, tf.float32).numpy() for name, value in weights.items()})
+
+
+def _stablehlo(network, images, precision):
+    """(program, weights): the serialized program for such images, and the weights by name in the order of its arguments."""
+    from .frozen_graph import frozen_graph
+    from .tf_slim_compat import tf
+
+    function, weights = frozen_graph(network.function, precision).function(network.input_shape)
+    program = tf.function(function, jit_compile=True, input_signature=[images])
+    names = {id(value): name for name, value in weights.items()}
+    captured = program.get_concrete_function().captured_inputs
+    serialized = program.experimental_get_compiler_ir(images)(stage="stablehlo_serialized")
+    return serialized, {names[id(value)]: value for value in captured}
+
+
+def _argument(name, value):
+    return {"name": name, "shape": list(value.shape), "dtype": value.dtype.name}
+
+
+def export_saved_model(network: Any, path: str | Path) -> None:
+    """Writes the network, with its variables, to the folder `path` as a SavedModel.
+
+    `tf.saved_model.load(path)` gives an object whose `forward(images)` takes float32 images of the network's shape, in
+    batches of any size, and gives its logits; its signature "serving_default" gives {"logits": ...}.
+    """
+    from .tf_slim_compat import tf
+
+    module = tf.Module()
+    module.weights = network.variables
+    images = tf.TensorSpec(network.input_shape, tf.float32, "images")
+    module.forward = tf.function(network.function, input_signature=[images])
+    serve = tf.function(lambda images: {"logits": network.function(images)}, input_signature=[images])
+    tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function())

@@ -1,0 +1,73 @@
+"""An Architecture as a tf-slim network: a function of images, with weights that a seed makes; and as a callable of its own."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from . import resnet_v1, resnet_v2
+from .architectures import Architecture
+from .resnet_utils import resnet_arg_scope
+from .tf_slim_compat import quick_building, slim, tf
+
+
+def seeded_weights(seed: int | None) -> Callable:
+    """Makes the first value of every `weights` from the seed and the variable's name, so that a network's weights depend
+    on nothing else that ran before; None changes nothing. The distribution is that of the arg scope's initializer (He et
+    al. 2015, arXiv:1502.01852, equation 10): a normal of variance 2 / fan_in, cut off at 2 deviations and widened to make
+    up for it."""
+
+    def get(getter, name, *args, **kwargs):
+        if seed is not None and name.endswith("/weights"):
+            stream = (seed, zlib.crc32(name.encode()))
+
+            def initializer(shape, dtype=tf.float32, partition_info=None):
+                stddev = (1.3 * 2 / prod(shape[:-1])) ** 0.5
+                return tf.random.stateless_truncated_normal(shape, stream, stddev=stddev, dtype=dtype)
+
+            kwargs["initializer"] = initializer
+        return getter(name, *args, **kwargs)
+
+    return get
+
+
+def network_function(architecture: Architecture, *, seed: int | None = None, **scope_options: Any) -> Callable:
+    """An Architecture as a tf-slim network: a function (images, is_training=False) -> (net, end_points).
+
+    seed: of the weights, None leaves them to TensorFlow's; scope_options: of `resnet_arg_scope`. Calls after the first in a
+    graph share its variables.
+    """
+    network = resnet_v1.resnet_v1 if architecture.version == 1 else resnet_v2.resnet_v2
+
+    def function(images, is_training=False):
+        scope = tf.compat.v1.get_variable_scope()
+        with (
+            tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed), reuse=tf.compat.v1.AUTO_REUSE),
+            slim.arg_scope(resnet_arg_scope(is_training=is_training, **scope_options)),
+        ):
+            return network(
+                images,
+                architecture.blocks,
+                architecture.num_classes,
+                global_pool=architecture.global_pool,
+                output_stride=architecture.output_stride,
+                root=architecture.root,
+                scope=architecture.name,
+                shortcut=architecture.shortcut,
+                stride_in=architecture.stride_in,
+            )
+
+    return function
+
+
+def wrapped(function: Callable, input_shape: Any, getter: Callable | None) -> Any:
+    """A slim network as a callable of its own graph; getter: a custom getter of its variables."""
+
+    def network(images):
+        with tf.compat.v1.variable_scope(tf.compat.v1.get_variable_scope(), custom_getter=getter):
+            return function(images)
+
+    with quick_building():
+        return tf.compat.v1.wrap_function(network, [tf.TensorSpec(input_shape, tf.float32)])

@@ -1,0 +1,223 @@
+"""The identities of notebook 06 on random networks: what a unit's sum hands on, forward and backward.
+
+Equation numbers are those of He et al. 2016, *Identity Mappings in Deep Residual Networks* (arXiv:1603.05027). Features are
+compared to within 1e-5 of their largest element, gradients to within 1e-4; what has to be the same to the last bit is
+compared so.
+"""
+
+import itertools
+from collections import namedtuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments import signals as SIGNALS
+from resnet_lib import UNIT_KINDS, Architecture, BasicUnit, Block, Root, build, data
+from resnet_lib.network import network_function
+from resnet_lib.sweep import FAMILIES
+from resnet_lib.tf_slim_compat import tf
+from resnet_lib.training import Recipe, train
+
+FIFTY = settings(max_examples=10, deadline=None)  # each with five sets of weights and images, see `pieces`
+seeds = st.integers(0, 999)
+
+
+@st.composite
+def networks(draw, orderings, shortcuts=("A",)):
+    """A small network of units of one kind, in one block or in two, of which the second may change the shape."""
+    kind = f"{draw(st.sampled_from(('basic', 'bottleneck')))}_{draw(st.sampled_from(orderings))}"
+    depth = draw(st.integers(1, 3))
+    root, blocks = Root(depth, 3, 1, 1), []
+    for i in range(draw(st.integers(1, 2))):
+        depth += draw(st.integers(0, 2)) if i else 0
+        strides = [draw(st.sampled_from((1, 2, 3))) if i else 1, *[1] * draw(st.integers(0, 2))]
+        middle = () if UNIT_KINDS[kind].shape is BasicUnit else (draw(st.integers(1, 3)),)
+        blocks.append(Block(f"block{i + 1}", kind, tuple((depth, *middle, stride) for stride in strides)))
+    return Architecture("net", tuple(blocks), root, draw(st.sampled_from(shortcuts)))
+
+
+# x: what the first unit receives and what each unit puts out; residuals, gates: of each unit; gradients: of a loss, for x;
+# direct: the same with residuals and gates held constant; detours: what equation 5 says the residuals add to direct.
+Pieces = namedtuple("Pieces", "x residuals gates gradients direct detours units")
+
+
+def pieces(net, seed, with_detours=False):
+    """Five networks of one description, in training mode on random images: a list of Pieces.
+
+    Weights, batch norms, biases and images are random, and so is the gradient of the loss for the logits.
+    """
+    random = np.random.default_rng(seed)
+    units = [unit for block in net.blocks for unit in block.args]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.set_random_seed(seed)
+        images = tf.compat.v1.placeholder(tf.float32, (3, 5, 5, 2))
+        logits, end_points = network_function(net.variant(num_classes=3), seed=seed)(images, is_training=True)
+        upstream = tf.compat.v1.placeholder(tf.float32, logits.shape)
+        loss = tf.reduce_sum(logits * upstream)
+        x, residuals, gates = SIGNALS.unit_tensors(net, end_points)
+        gradients = tf.gradients(loss, x)
+        direct = tf.gradients(loss, x, stop_gradients=residuals + gates)
+        detours = []
+        for start in range(len(units)) if with_detours else ():
+            total = tf.zeros_like(x[start])
+            for unit, residual in zip(units[start:], residuals[start:], strict=True):
+                total = shortcut(total, unit) + residual
+            detours.append(tf.gradients(total, x[start], grad_ys=gradients[-1])[0])
+        session.run(tf.compat.v1.global_variables_initializer())
+        variables, made = tf.compat.v1.trainable_variables(), []
+        for _ in range(5):
+            values = {}
+            for variable in variables:
+                spread = np.sqrt(2 / max(1, np.prod(variable.shape[:-1])))
+                weights = random.normal(0, spread, variable.shape)
+                other = random.uniform(0.3, 1.5, variable.shape)
+                values[variable.initializer.inputs[1]] = weights if variable.op.name.endswith("/weights") else other
+            session.run([variable.initializer for variable in variables], values)
+            feed = {tensor: random.standard_normal(tensor.shape) for tensor in (images, upstream)}
+            made.append(Pieces(*session.run([x, residuals, gates, gradients, direct, detours], feed), units))
+    return made
+
+
+def shortcut(value, unit):
+    """What shortcut A of a unit makes of a value: every stride-th pixel, and zero channels behind its own."""
+    return tf.pad(value[:, :: unit.stride, :: unit.stride], [[0, 0]] * 3 + [[0, unit.depth - value.shape[-1]]])
+
+
+def shortcut_gradient(gradient, unit, x):
+    """What comes back through it: the gradient for x, 0 where nothing of x was taken."""
+    back = np.zeros_like(x)
+    back[:, :: unit.stride, :: unit.stride] = gradient[..., : x.shape[-1]]
+    return back
+
+
+def assert_close(found, expected, tolerance):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(1e-3, np.abs(expected).max()))
+
+
+def check_sums_and_gradients(p):
+    """Equations 4 and 5 from every unit to the last."""
+    for start in range(len(p.units)):
+        feature = p.x[start]
+        for unit, residual in zip(p.units[start:], p.residuals[start:], strict=True):
+            feature = shortcut(feature, unit) + residual
+        assert_close(p.x[-1], feature, 1e-5)
+        direct = p.gradients[-1]
+        for unit, x in reversed(list(zip(p.units[start:], p.x[start:-1], strict=True))):
+            direct = shortcut_gradient(direct, unit, x)
+        assert np.array_equal(p.direct[start], direct)
+        assert_close(p.gradients[start], direct + p.detours[start], 1e-4)
+
+
+@given(net=networks(("v2",)), seed=seeds)
+@FIFTY
+def test_in_v2_features_add_up_and_the_last_gradient_comes_back_whole(net, seed):
+    for p in pieces(net, seed, with_detours=True):
+        check_sums_and_gradients(p)
+        stride = int(np.prod([unit.stride for unit in p.units]))
+        skipped = np.ones((5, 5), bool)
+        skipped[::stride, ::stride] = False
+        assert (p.direct[0][:, skipped] == 0).all()  # only the pixels that the strides take hear from the loss directly
+
+
+@pytest.mark.parametrize("ordering", ["relu_only_preactivation", "relu_before_addition"])
+@given(strategy=st.data(), seed=seeds)
+@FIFTY
+def test_so_they_do_wherever_nothing_follows_the_sum(ordering, strategy, seed):
+    for p in pieces(strategy.draw(networks((ordering,))), seed, with_detours=True):
+        check_sums_and_gradients(p)
+        if ordering == "relu_before_addition":  # section 4.1: the signal can only increase
+            assert all((p.x[i + 1] >= shortcut(p.x[i], unit)).numpy().all() for i, unit in enumerate(p.units))
+
+
+@given(net=networks(("v1",)), seed=seeds)
+@FIFTY
+def test_in_v1_the_sum_misses_what_the_relus_cut_off(net, seed):
+    for p in pieces(net, seed):
+        feature = p.x[0]
+        for i, unit in enumerate(p.units):
+            y = shortcut(p.x[i], unit) + p.residuals[i]
+            feature = shortcut(feature, unit) + p.residuals[i] + np.maximum(-y, 0)
+            expected = shortcut_gradient(p.direct[i + 1] * (p.x[i + 1] > 0), unit, p.x[i])
+            assert np.array_equal(p.direct[i], expected)
+        assert_close(p.x[-1], feature, 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["scaling", "shortcut_only_gating", "exclusive_gating"])
+@given(strategy=st.data(), seed=seeds)
+@FIFTY
+def test_a_factor_on_the_shortcut_multiplies_feature_and_gradient(kind, strategy, seed):
+    """Equations 6 to 8, with the factor 0.5 or 1 - g, in units with and without a ReLU behind the sum."""
+    net = strategy.draw(networks(("v1", "v2"), (kind,)))
+    for p in pieces(net, seed):
+        for i, unit in enumerate(p.units):
+            kept = np.float32(0.5) if kind == "scaling" else 1 - p.gates[i]
+            added = {"scaling": 0.5, "shortcut_only_gating": 1, "exclusive_gating": p.gates[i] if p.gates else None}[
+                kind
+            ]
+            y = kept * shortcut(p.x[i], unit) + added * p.residuals[i]
+            mask = 1 if net.version == 2 else p.x[i + 1] > 0
+            assert_close(p.x[i + 1], y if net.version == 2 else np.maximum(y, 0), 1e-5)
+            expected = shortcut_gradient(kept * (p.direct[i + 1] * mask), unit, p.x[i])
+            assert_close(p.direct[i], expected, 1e-6)
+        if kind == "scaling" and net.version == 2 and len(net.blocks) == 1:
+            assert np.array_equal(p.direct[0], p.direct[-1] * np.float32(0.5) ** len(p.units))
+
+
+@given(net=networks(("v2",), ("dropout",)), seed=seeds)
+@FIFTY
+def test_dropout_keeps_x_or_nothing_and_so_does_its_gradient(net, seed):
+    for p in pieces(net, seed):
+        for i, unit in enumerate(p.units):
+            identity, passed = shortcut(p.x[i], unit), p.x[i + 1] - p.residuals[i]
+            off = np.minimum(np.abs(passed), np.abs(passed - identity))
+            assert_close(off, np.zeros_like(off), 1e-5 * max(1e3, 1e3 * np.abs(p.x[i + 1]).max()))
+            whole = shortcut_gradient(p.direct[i + 1], unit, p.x[i])
+            assert ((p.direct[i] == 0) | (p.direct[i] == whole)).all()
+
+
+@given(factors=st.lists(st.floats(-2, 2), min_size=1, max_size=6), width=st.integers(1, 4), seed=seeds)
+@settings(max_examples=100, deadline=None)
+def test_of_linear_units_the_paths_add_up_to_the_derivative(factors, width, seed):
+    """Equation 8: the product of (factor + W) is the sum over all paths, of which one has no W, the product of the factors."""
+    weights = np.random.default_rng(seed).standard_normal((len(factors), width, width))
+    derivative = np.eye(width)
+    for factor, w in zip(factors, weights, strict=True):
+        derivative = (factor * np.eye(width) + w) @ derivative
+    paths = {}
+    for path in itertools.product((False, True), repeat=len(factors)):
+        term = np.eye(width)
+        for through, factor, w in zip(path, factors, weights, strict=True):
+            term = w @ term if through else factor * term
+        paths[path] = term
+    assert len(paths) == 2 ** len(factors)
+    np.testing.assert_allclose(paths[(False,) * len(factors)], np.prod(factors) * np.eye(width), atol=1e-12)
+    np.testing.assert_allclose(sum(paths.values()), derivative, rtol=1e-9, atol=1e-9)
+
+
+def test_signals_of_a_checkpoint_are_those_of_the_network_that_loads_it(tmp_path):
+    digits, net = data.digits(200), FAMILIES["v2"](8)
+    train(net, digits, Recipe(epochs=1, learning_rate=0.05), seed=3, checkpoint=tmp_path / "net.npz", threads=1)
+    images, labels = digits.test_images[:20], digits.test_labels[:20]
+    x, _, _ = SIGNALS.signals(net, images, labels, weights=tmp_path / "net.npz", is_training=False)
+    network = build(net, image_size=8, channels_in=1)
+    fresh = network.end_points(images)["block3"].numpy()
+    network.load(tmp_path / "net.npz")
+    assert_close(x[-1], network.end_points(images)["block3"], 1e-4)
+    assert np.abs(x[-1] - fresh).max() > 0.1
+
+
+def test_the_stored_signals_are_complete_and_can_be_made_again():
+    stored = pd.read_csv(data.path("signals.csv"))
+    fresh, trained = SIGNALS.VARIANTS, SIGNALS.TRAINED
+    runs = {(family, 56, seed, "fresh") for family in fresh for seed in range(5)}
+    runs |= {(family, 56, seed, "trained") for family in trained for seed in range(5)}
+    groups = stored.groupby(["family", "layers", "seed", "state"])
+    assert set(groups.groups) == runs and (groups["unit"].apply(list).map(len) == 28).all()
+    made = SIGNALS.measure("residual", 56, 0, "fresh")
+    assert list(made.columns) == list(stored.columns)
+    there = groups.get_group(("residual", 56, 0, "fresh"))
+    for column in made.columns[5:]:
+        np.testing.assert_allclose(there[column], made[column], rtol=0.02, atol=1e-3)

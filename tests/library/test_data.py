@@ -1,0 +1,96 @@
+import hashlib
+import io
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+
+from resnet_lib import data
+
+
+@pytest.mark.parametrize("name", ["china", "flower"])
+def test_photos_are_small_colour_images(name):
+    photo = data.photo(name)
+    assert photo.shape == (224, 224, 3) and photo.dtype == np.uint8 and photo.std() > 20
+
+
+def test_every_photo_is_attributed():
+    readme = data.path("README.md").read_text()
+    for photo in data.path("photos").iterdir():
+        assert f"`photos/{photo.name}`" in readme
+    assert readme.count("CC BY 2.0") >= 2
+
+
+@pytest.mark.parametrize("name", ["params_macs", "forward_timing", "imagenet_accuracy"])
+def test_every_published_number_has_a_source(name):
+    assert data.published(name)["source"].notna().all()
+
+
+def test_missing_data_says_what_is_there():
+    with pytest.raises(
+        FileNotFoundError, match=r"no 'photos/cat.jpg'; in photos/ there is: \['china.jpg', 'flower.jpg'\]"
+    ):
+        data.photo("cat")
+
+
+def test_digits_are_those_of_uci():
+    """1,797 images of 64 grey levels from 0 to 16; the counts of the ten digits are those that scikit-learn documents."""
+    digits = data.digits()
+    assert digits.train_images.shape == (1500, 8, 8, 1) and digits.test_images.shape == (297, 8, 8, 1)
+    pixels = np.concatenate([digits.train_images, digits.test_images]) * 16
+    assert pixels.dtype == np.float32 and set(np.unique(pixels)) == set(range(17))
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    assert list(np.bincount(labels)) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert list(labels[:10]) == list(range(10)) and pixels[0, 0, 2] == 5  # the first image is a zero
+    with pytest.raises(ValueError, match="num_train must be from 1 to 1796, got 1797"):
+        data.digits(num_train=1797)
+
+
+def cifar_archive(folder):
+    """A file as CIFAR-10's, of black images but for one, so that it is small: its path and its hash."""
+    archive = folder / "made.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+            pixels = np.zeros((10000, 3, 32, 32), np.uint8)
+            pixels[7, :, 2, 3] = (10, 20, 30)  # red, green and blue of one pixel
+            batch = pickle.dumps({b"data": pixels.reshape(10000, -1), b"labels": [(i + j) % 10 for j in range(10000)]})
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(batch)
+            tar.addfile(info, io.BytesIO(batch))
+    return archive, hashlib.sha256(archive.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def cifar_from(tmp_path, monkeypatch):
+    """Lets Keras' loader fetch another address, with another hash, into a folder of the test."""
+    from keras.src.datasets import cifar10
+
+    def use(origin, file_hash):
+        given, own = {"origin": origin, "file_hash": file_hash, "cache_dir": str(tmp_path / "cache")}, cifar10.get_file
+        (tmp_path / "cache").mkdir()
+        monkeypatch.setattr(cifar10, "get_file", lambda **options: own(**{**options, **given}))
+
+    return use
+
+
+def test_cifar10_is_loaded_through_keras_from_a_small_archive_made_here(tmp_path, cifar_from):
+    archive, digest = cifar_archive(tmp_path)
+    cifar_from(archive.as_uri(), digest)
+    cifar = data.cifar10()
+    assert cifar.train_images.shape == (50000, 32, 32, 3) and cifar.test_images.shape == (10000, 32, 32, 3)
+    mean = np.array([10, 20, 30]) * 5 / 50000
+    np.testing.assert_allclose(cifar.train_images[10007, 2, 3], (np.array([10, 20, 30]) - mean) / 255, rtol=1e-5)
+    assert cifar.train_images[7, 3, 2].tolist() == [0, 0, 0]
+    assert list(cifar.train_labels[:3]) == [0, 1, 2] and list(cifar.test_labels[:3]) == [5, 6, 7]
+    assert cifar.train_labels.dtype == np.int32 and cifar.num_classes == 10
+
+
+@pytest.mark.parametrize("what", ["no network", "wrong hash"])
+def test_cifar10_that_cannot_be_had_says_what_to_download_and_where_to_put_it(tmp_path, cifar_from, what):
+    (tmp_path / "other").write_bytes(b"something else")
+    cifar_from((tmp_path / ("missing" if what == "no network" else "other")).as_uri(), "0" * 64)
+    with pytest.raises(
+        ConnectionError, match="cifar-10-python.tar.gz .163 MB. and save it here as .*_archive; Keras checks"
+    ):
+        data.cifar10()

@@ -1,0 +1,205 @@
+import re
+import struct
+from collections import Counter
+from itertools import combinations, product
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+
+from resnet_lib import Architecture, Block, figures, trace
+from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, BasicUnit, Unit, unit_kind
+
+
+def test_a_picture_carries_its_alt_text_and_twice_the_pixels():
+    before = dict(matplotlib.rcParams)
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([1, 2])
+    picture = figures.show(figure, alt='a "line"', caption="rising & rising")
+    pixels = struct.unpack(">I", picture.png[16:20])[0]
+    page = picture._repr_html_()
+    assert 'alt="a &quot;line&quot;"' in page and "<figcaption>rising &amp; rising</figcaption>" in page
+    assert f'width="{pixels // 2}"' in page and pixels > 600
+    assert not plt.fignum_exists(figure.number)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_picture_needs_an_alt_text():
+    with pytest.raises(ValueError, match="alt must say"):
+        figures.show(plt.figure(), alt=" ")
+
+
+def unit_of(kind, depth, stride):
+    """A unit of 16 channels in its bottleneck, in 4 groups or squeezed to 4 where the kind has these."""
+    arguments = {"depth": depth, "depth_bottleneck": 16, "stride": stride, "groups": 4, "depth_squeeze": 4}
+    shape = unit_kind(kind).shape
+    return shape(*(arguments[field] for field in shape._fields))
+
+
+def drawn(kind, depth=64, stride=1, channels_in=64, **options):
+    """(axes, the texts drawn on them from top to bottom, the drawing in words) of a unit at 28x21 positions."""
+    axes, words = figures.draw_unit(kind, unit_of(kind, depth, stride), channels_in, (28, 21), **options)
+    plt.close(axes.figure)
+    texts = [text for text in axes.texts if text.get_text()]  # arrows are texts without words
+    return axes, [text.get_text() for text in sorted(texts, key=lambda text: -text.get_position()[1])], words
+
+
+def traced(kind, depth, stride, shortcut):
+    """The layers of the same unit as a network of its own, as `trace` lists them."""
+    net = Architecture("net", (Block("block", kind, (unit_of(kind, depth, stride),)),), root=None, shortcut=shortcut)
+    layers = trace(net, image_size=(28, 21), num_classes=None, channels_in=64, global_pool=False)
+    return [layer for layer in layers if layer.name != "postnorm"]
+
+
+def every_unit():
+    """(kind, depth, stride, shortcut), more of the kinds that chapters draw, fewer of the others."""
+    sizes = [(64, 1), (128, 3), (64, 2), (128, 1)]
+    for kind in COUNTED_KINDS:
+        drawn_much = kind.endswith(("_v1", "_v2"))
+        if unit_kind(kind).shape in (BasicUnit, Unit):
+            yield from product([kind], sizes if drawn_much else sizes[:2], SHORTCUTS)
+        else:
+            yield from product([kind], sizes[: 2 if drawn_much else 1], ("B", "none", "exclusive_gating"))
+
+
+EVERY_UNIT = [
+    pytest.param(kind, depth, stride, shortcut, id=f"{kind}-{depth}-{stride}-{shortcut}")
+    for kind, (depth, stride), shortcut in every_unit()
+]
+
+
+def label(layer):
+    """What a box says, from the fields of a layer."""
+    by = f" /{layer.stride}" if layer.stride > 1 else ""
+    if layer.kind == "conv":
+        gate = "g: " if layer.name.endswith("gate") else ""
+        groups = f", {layer.groups} groups" if layer.groups > 1 else ""
+        return f"{gate}{layer.kernel}x{layer.kernel} conv {layer.channels_out}{by}{groups}"
+    if layer.kind == "multiply":
+        factor = layer.name.split("/")[-1]
+        return factor if factor == "dropout" else f"times {factor}"
+    fixed = {"batch_norm": "BN", "add": "+", "global_pool": "mean"}
+    return (
+        fixed.get(layer.kind)
+        or {"max_pool": f"subsample{by}", "zero_pad": f"zeros to {layer.channels_out}"}[layer.kind]
+    )
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride, shortcut):
+    axes, texts, words = drawn(kind, depth, stride, shortcut=shortcut)
+    layers = traced(kind, depth, stride, shortcut)
+    expected = Counter(label(layer) for layer in layers[1:])
+    shapes = ["{}x{}x{}".format(*layer.size_out, layer.channels_out) for layer in layers]
+    boxes = Counter(text for text in texts if not re.fullmatch(r"\d+x\d+x\d+|ReLU|sigmoid|identity", text))
+    assert boxes == expected
+    assert set(texts) - set(boxes) - {"ReLU", "sigmoid", "identity"} == set(shapes)
+    assert ("sigmoid" in texts) == ("times s" in texts) == ("; s is made by mean, 1x1 conv 4, ReLU, 1x1 conv" in words)
+    assert ("sigmoid" in texts) == kind.startswith("se_")
+    assert texts[0] == shapes[0] and texts[-1] == shapes[-1]
+    assert words.startswith(f"{shapes[0]} in, ") and f"{shapes[-1]} out" in words
+    kept = depth == 64 and stride == 1 and shortcut in ("A", "B")
+    assert ("identity" in texts) == ("the identity" in words) == kept
+
+
+def test_a_drawn_unit_activates_where_its_version_says():
+    """He et al. 2015, Fig. 5 right, and He et al. 2016, Fig. 1(b); a plain unit of V1 keeps its last ReLU."""
+    v1 = ["1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "BN", "sum", "ReLU"]
+    v2 = ["BN", "ReLU", "1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "sum"]
+    plain = ["3x3 conv 64", "BN", "ReLU", "3x3 conv 64", "BN", "ReLU"]
+    ends = "28x21x64 in, {}, 28x21x64 out{}"
+    assert drawn("bottleneck_v1")[2] == ends.format(", ".join(v1), "; on the shortcut the identity")
+    assert drawn("bottleneck_v2")[2] == ends.format(", ".join(v2), "; on the shortcut the identity")
+    assert drawn("basic_v1", shortcut="none")[2] == ends.format(", ".join(plain), "")
+    # He et al. 2016, Fig. 4 (b) to (d)
+    conv, between = "3x3 conv 64", "3x3 conv 64, BN, ReLU, 3x3 conv 64"
+    for kind, layers in {
+        "basic_bn_after_addition": f"{between}, sum, BN, ReLU",
+        "basic_relu_before_addition": f"{between}, BN, ReLU, sum",
+        "basic_relu_only_preactivation": f"ReLU, {between}, BN, sum",
+    }.items():
+        assert layers.count(conv) == 2
+        assert drawn(kind)[2] == ends.format(layers, "; on the shortcut the identity")
+    groups = ", ".join(v1).replace("3x3 conv 16", "3x3 conv 16, 4 groups")
+    assert drawn("grouped_bottleneck_v1")[2] == ends.format(groups, "; on the shortcut the identity")
+    # Hu et al. 2018, Fig. 3: after the last BN, before the sum
+    gate = "; on the shortcut the identity; s is made by mean, 1x1 conv 4, ReLU, 1x1 conv 64, sigmoid"
+    assert drawn("se_bottleneck_v1")[2] == ends.format(", ".join(v1).replace("sum", "times s, sum"), gate)
+    gates = "; on the shortcut g: 1x1 conv 64, times 1 - g"
+    assert drawn("basic_v1", shortcut="exclusive_gating")[2] == ends.format(f"{between}, BN, times g, sum, ReLU", gates)
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_a_drawn_projection_stands_where_channels_change_or_everywhere(kind, depth, stride, shortcut):
+    axes, texts, _ = drawn(kind, depth, stride, shortcut=shortcut)
+    tinted = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
+    gated = shortcut.endswith("gating")
+    kind = unit_kind(kind)
+    unit = unit_of(kind, depth, stride)
+    in_squeeze = 2 if unit.depth_squeeze else 0
+    projections = [color for color in tinted if color == matplotlib.colors.to_rgb(figures.COLORS["shortcut"])]
+    projected = shortcut == "C" or (shortcut == "B" and depth != 64)
+    assert len(projections) == projected + gated
+    assert len(tinted) - len(projections) == len(unit.convolutions()) + in_squeeze
+    assert ("+" in texts) == (shortcut != "none")
+    # A projection sees what is pre-activated: it branches off below the BN and ReLU before the convolution, all else above.
+    below = -len(kind.ordering.first.split()) - 0.4 if projected else -0.4
+    levels = [line for line in axes.lines if len(line.get_ydata()) == 2 and len({*line.get_ydata()}) == 1]
+    branches = [line.get_ydata()[0] for line in levels if line.get_xdata()[1] > 0]
+    assert len(branches) == (shortcut != "none") and all(below - 0.2 < y <= below for y in branches)
+    assert len(levels) - len(branches) == (unit.depth_squeeze is not None)
+
+
+@pytest.mark.parametrize(
+    ("ordering", "scaled"), [("v1", "BN"), ("v2", "1x1 conv 64"), ("relu_before_addition", "ReLU")]
+)
+def test_the_gate_is_drawn_beside_the_residual_that_it_scales(ordering, scaled):
+    """It leaves the path after the layer before the product, stands between the two, and ends with an arrow to the product."""
+    axes, _, _ = drawn(f"se_bottleneck_{ordering}")
+    boxes = [text for text in axes.texts if text.get_ha() == "center"]
+    path = [text for text in boxes if text.get_position()[0] == 0]
+    product_at = [text.get_text() for text in path].index("times s")
+    before, times_s = path[product_at - 1 : product_at + 1]
+    (_, above), (_, below) = before.get_position(), times_s.get_position()
+    gate = [text for text in boxes if text.get_position()[0] < 0]
+    assert before.get_text() == scaled
+    assert [text.get_text() for text in gate] == ["mean", "1x1 conv 4", "ReLU", "1x1 conv 64", "sigmoid"]
+    assert above > gate[0].get_position()[1] and gate[-1].get_position()[1] > below
+    (level,) = (line.get_ydata() for line in axes.lines if line.get_xdata()[0] == 0 > line.get_xdata()[-1])
+    assert set(level) == {above - 0.4}
+    ends = [arrow.xy for arrow in axes.texts if not arrow.get_text() and arrow.xy[0] < 0]
+    assert ends[-1] == (-0.9, below)
+
+
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
+def test_nothing_overlaps_in_a_drawn_unit(kind, depth, stride, shortcut):
+    axes, _ = figures.draw_unit(kind, unit_of(kind, 2 * depth, stride), 64, (112, 112), shortcut)
+    axes.figure.canvas.draw()
+    extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
+    for box in axes.patches:
+        box = box.get_window_extent()
+        for text in (text for text in extents if text.overlaps(box)):
+            assert box.x0 < text.x0 and text.x1 < box.x1 and box.y0 < text.y0 and text.y1 < box.y1
+    plt.close(axes.figure)
+
+
+def test_a_unit_is_drawn_on_given_axes_and_says_what_it_cannot_draw():
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    figures.draw_unit("bottleneck_v1", (256, 64, 2), 256, 56, stride_in="1x1", ax=axes[0])
+    assert figures.draw_unit("basic_v1", (64, 1), 64, 56, ax=axes[1])[0] is axes[1]
+    plt.close(figure)
+    assert "1x1 conv 64 /2" in [text.get_text() for text in axes[0].texts]
+    bottom, top = axes[0].get_ylim()  # shared: the shorter unit, drawn last, cuts nothing off the longer one
+    assert all(bottom < text.get_position()[1] < top for text in axes[0].texts if text.get_text())
+    for wrong, message in [
+        ({"kind": "basic_v3"}, "unit_fn must be one of"),
+        ({"unit": (64, 64, 1)}, "expected"),
+        ({"shortcut": "D"}, "shortcut must be one of"),
+        ({"stride_in": "5x5"}, "stride_in must be one of"),
+        ({"channels_in": 0}, "channels_in must be"),
+        ({"size": (1, 2, 3)}, "image_size must be"),
+        ({"channels_in": 128, "shortcut": "A"}, "cannot turn 128 channels into 64"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            figures.draw_unit(**{"kind": "basic_v1", "unit": (64, 1), "channels_in": 64, "size": 56, **wrong})

@@ -1,0 +1,346 @@
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from slim_networks import randomize
+
+from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost, engines
+from resnet_lib.graph_cost import graph_cost
+from resnet_lib.network import network_function
+from resnet_lib.other_nets import OTHER_NETS
+from resnet_lib.tf_slim_compat import tf
+
+BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build(BLOCKS, image_size=32, num_classes=5)
+
+
+def images(*shape):
+    return np.random.default_rng(0).uniform(size=shape)
+
+
+@functools.cache
+def graph_counts(architecture):
+    """(params, MACs, activations) of a network's graph, and of the second unit of each of its blocks."""
+    with tf.Graph().as_default() as graph:
+        size = architecture.image_size
+        inputs = tf.compat.v1.placeholder(tf.float32, [None, size, size, 3])
+        network_function(architecture)(inputs)
+    counted, units = graph_cost(graph), []
+    for block in architecture.blocks:
+        place = f"{architecture.name}/{block.scope}/unit_2/"
+        ops = [op for op in counted.ops if op.name.startswith(place)]
+        variables = [v for v in graph.get_collection("trainable_variables") if v.name.startswith(place)]
+        params = sum(np.prod(variable.shape) for variable in variables)
+        units.append((params, sum(op.macs for op in ops), sum(op.activations for op in ops)))
+    return counted[:3], units
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_named_networks_graph_costs_what_the_closed_form_says(name):
+    """The units of a block between its first and its last are alike, so a graph that holds one of them tells what the others
+    add; 1202 layers are 90 seconds to build and run."""
+    blocks = ARCHITECTURES[name].blocks
+    assert all(len(set(block.args[1:-1])) <= 1 for block in blocks)
+    short = tuple(block._replace(args=(*block.args[:2], *block.args[2:][-1:])) for block in blocks)
+    counted, units = graph_counts(replace(ARCHITECTURES[name], name="net", blocks=short))
+    more = [max(0, len(block.args) - 3) for block in blocks]
+    added = [sum(n * count for n, count in zip(more, counts, strict=True)) for counts in zip(*units, strict=True)]
+    assert tuple(c + a for c, a in zip(counted, added, strict=True)) == cost(name)
+
+
+RUN = [
+    "plain_18",
+    "resnext_50_32x4d",
+    "se_resnet_50",
+    "resnet_v1_34",
+    "resnet_v2_18",
+    "resnet_v1_50",
+    "wide_resnet_50_2",
+    "resnet_v2_200",
+    "plain_cifar_20",
+    "resnet_v1_cifar_56",
+    "resnet_v2_cifar_164",
+]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_named_networks_of_every_family_run_and_their_whole_graph_costs_the_same(name):
+    network = build(name)
+    size, classes = ARCHITECTURES[name].image_size, ARCHITECTURES[name].num_classes
+    logits = network(images(1, size, size, 3))
+    assert logits.shape == (1, 1, 1, classes) and np.isfinite(logits).all() and np.std(logits) > 0
+    assert graph_cost(network)[:3] == network.cost() == cost(name)
+
+
+# Trainable parameters and MACs. VGG's are torchvision's to the digit. tf-slim's Inception trains no gamma, and V3 has its
+# auxiliary classifier here; its AlexNet is the one-tower version of 2014. Inception V4 and Inception-ResNet V2 are counted and
+# run in test_inception.py.
+OTHER_COUNTS = {
+    "alexnet_v2": (50_303_912, 736_555_776),
+    "vgg_16": (138_357_544, 15_470_264_320),
+    "vgg_19": (143_667_240, 19_632_062_464),
+    "inception_v1": (6_617_624, 1_498_376_192),
+    "inception_v3": (27_143_152, 5_718_899_296),
+    "inception_resnet_v1": (24_342_808, 6_308_597_856),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in OTHER_NETS if name not in ("inception_v4", "inception_resnet_v2")])
+def test_networks_without_blocks_are_built_counted_and_run(name):
+    size = OTHER_NETS[name].image_size
+    network = build(name)
+    assert network.cost()[:2] == OTHER_COUNTS[name] and network.input_shape == (None, size, size, 3)
+    assert network.graph.get_collection("regularization_losses") == []  # built for inference
+    logits = network(images(1, size, size, 3))
+    assert logits.shape == (1, 1, 1, 1000) and np.isfinite(logits).all() and np.std(logits) > 0
+    assert any(key.startswith(("conv1", "Conv2d_1a")) for key in network.end_points(images(1, size, size, 3)))
+    with pytest.raises(ValueError, match=f"{name!r} is not a list of Blocks"):
+        network.trace()
+
+
+def test_options_of_blocks_do_not_fit_networks_without_them():
+    with pytest.raises(ValueError, match="layout: 'vgg_16' is not a list of Blocks; got 'paper'"):
+        build("vgg_16", layout="paper")
+    with pytest.raises(ValueError, match="output_stride: 'inception_v3' is not a list of Blocks"):
+        build("inception_v3", output_stride=16)
+
+
+def test_layout_and_shortcut_reach_the_network():
+    network = build("resnet_v1_18", 64, 5, shortcut="C", layout="slim")
+    assert network.architecture.shortcut == "C" and network.architecture.layout == "slim"
+    assert network.cost() == cost("resnet_v1_18", 64, 5, shortcut="C", layout="slim")
+    assert sum("shortcut/weights" in variable.name for variable in network.variables) == 8
+
+
+def test_a_network_is_called_on_arrays_and_tensors_alike(network):
+    x = images(2, 32, 32, 3)
+    logits = network(x)
+    assert logits.shape == (2, 1, 1, 5)
+    assert np.array_equal(logits, network(tf.constant(x, tf.float32)))
+    assert np.array_equal(network((255 * x).astype(np.uint8)), network((255 * x).astype(np.uint8).astype(np.float64)))
+    assert not np.allclose(logits[0], logits[1])
+
+
+def test_end_points_carry_names_without_the_scope(network):
+    end_points = network.end_points(images(1, 32, 32, 3))
+    assert end_points["block1"].shape == (1, 4, 4, 8)
+    np.testing.assert_allclose(end_points["logits"], network(images(1, 32, 32, 3)), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(end_points["predictions"]), 1, rtol=1e-6)
+
+
+def test_variables_are_tf_slims_in_order_of_creation(network):
+    names = [variable.name for variable in network.variables]
+    assert names[:2] == ["resnet_v2/conv1/weights:0", "resnet_v2/conv1/biases:0"]
+    assert "resnet_v2/block1/unit_1/bottleneck_v2/conv1/BatchNorm/moving_mean:0" in names
+    assert {v.name for v in network.trainable_variables} == {name for name in names if "moving" not in name}
+    assert sum(np.prod(v.shape) for v in network.trainable_variables) == network.cost().params
+
+
+def test_the_penalty_is_in_the_graph_only_where_it_is_asked_for(network):
+    def penalties(**options):
+        with tf.Graph().as_default():
+            network_function(network.architecture, **options)(tf.zeros([1, 32, 32, 3]))
+            return len(tf.compat.v1.losses.get_regularization_losses())
+
+    convolutions = sum(variable.name.endswith("weights:0") for variable in network.variables)
+    assert (penalties(), penalties(weight_decay=0.0)) == (convolutions, 0)
+    rewired = network.rewired({"block1": [1, 2]})
+    assert network.graph.get_collection("regularization_losses") == []
+    assert rewired.graph.get_collection("regularization_losses") == []
+
+
+def test_the_seed_makes_the_weights(network):
+    same, other = build(BLOCKS, 48, 5, seed=0), build(BLOCKS, 32, 5, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(network.variables, same.variables, strict=True))
+    assert not np.array_equal(network.variables[0], other.variables[0])
+
+
+def test_weights_have_the_variance_of_he_et_al(network):
+    """2 / fan_in, which for the 7x7 convolution of 3 channels is 2 / 147; 9,408 weights know it to 1.5 %."""
+    assert np.var(network.variables[0]) == pytest.approx(2 / 147, rel=0.06)
+
+
+def test_building_twice_gives_two_networks(network):
+    again = build(BLOCKS, 32, 5)
+    again.variables[0].assign(0 * again.variables[0])
+    assert not np.array_equal(network(images(1, 32, 32, 3)), again(images(1, 32, 32, 3)))
+
+
+def test_changed_weights_change_the_output():
+    network, x = build(BLOCKS, 32, 5), images(1, 32, 32, 3)
+    network.variables[-1].assign([1.0, 2, 3, 4, 5])
+    before = network(x)
+    network.variables[-1].assign([2.0, 3, 4, 5, 6])
+    np.testing.assert_allclose(network(x) - before, np.ones([1, 1, 1, 5]), rtol=1e-5)
+
+
+def test_any_image_size_and_features():
+    network = build(BLOCKS, image_size=None, num_classes=None, global_pool=False, channels_in=1)
+    assert network.input_shape == (None, None, None, 1)
+    assert network(images(1, 33, 20, 1)).shape == (1, 5, 3, 16)
+
+
+def test_a_network_runs_inside_a_tf_function(network):
+    x = tf.constant(images(2, 32, 32, 3), tf.float32)
+    np.testing.assert_allclose(tf.function(network)(x), network(x), rtol=1e-5)
+
+
+def test_a_large_batch_in_slices_gives_the_outputs_of_the_whole(network, monkeypatch):
+    x = tf.constant(images(7, 32, 32, 3), tf.float32)
+    whole, sizes, run = network(x), [], network.function
+    monkeypatch.setattr(engines, "_SLICE_BYTES", 2 * 32 * 32 * 3 * 4)
+    monkeypatch.setattr(network, "function", lambda part: sizes.append(part.shape[0]) or run(part))
+    np.testing.assert_allclose(network(x), whole, rtol=1e-5)
+    assert sorted(sizes) == [1, 2, 2, 2]
+    assert network(x[:2]).shape[0] == 2 and sizes[4:] == [2]
+
+
+def test_a_callable_unit_works_as_well_as_its_name(network):
+    from resnet_lib.resnet_v2 import bottleneck
+
+    same = build([block._replace(unit_fn=bottleneck) for block in BLOCKS], 32, 5)
+    assert np.array_equal(same(images(1, 32, 32, 3)), network(images(1, 32, 32, 3)))
+
+
+def test_bad_images_are_named(network):
+    with pytest.raises(ValueError, match=r"images must have the shape \[any, 32, 32, 3\], got \[32, 32, 3\]"):
+        network(images(32, 32, 3))
+    with pytest.raises(ValueError, match=r"got \[1, 32, 32, 4\]"):
+        network(images(1, 32, 32, 4))
+    with pytest.raises(ValueError, match=r"got \[1, 32, 31, 3\]"):
+        network.end_points(images(1, 32, 31, 3))
+    with pytest.raises(ValueError, match="images must hold real numbers, got an array of <U"):
+        network(np.full([1, 32, 32, 3], "pixel"))
+    bad = images(3, 32, 32, 3)
+    bad[1, 4, 5, 0] = np.nan
+    bad[2, 4, 5, 0] = np.inf
+    with pytest.raises(ValueError, match="images holds NaN or infinity, in image 1, 2 of the batch"):
+        network(bad)
+
+
+def test_finite_images_whose_sum_overflows_are_no_mistake(network):
+    x = np.full([1, 32, 32, 3], 3e38, np.float32)
+    assert network(x).shape[0] == 1
+
+
+def test_bad_descriptions_are_named():
+    with pytest.raises(ValueError, match="near are .*'resnet_v2_50'"):
+        build("resnet_v2_05")
+    with pytest.raises(ValueError, match="image_size must be a positive whole number, got -1"):
+        build(BLOCKS, image_size=-1)
+    with pytest.raises(ValueError, match="num_classes must be a positive whole number, got 0"):
+        build(BLOCKS, num_classes=0)
+    with pytest.raises(ValueError, match="cannot be reached"):
+        build(BLOCKS, output_stride=16)
+    with pytest.raises(ValueError, match="at least one Block"):
+        build([])
+    with pytest.raises(ValueError, match="unit_fn must be one of"):
+        build([Block("block1", "bottleneck_v7", [(8, 2, 1)])])
+
+
+def test_a_network_is_saved_and_loaded(tmp_path, network):
+    path = tmp_path / "weights.npz"
+    network.save(path)
+    other = build(BLOCKS, image_size=32, num_classes=5, seed=1)
+    x = images(2, 32, 32, 3)
+    assert not np.array_equal(other(x), network(x))
+    other.load(path)
+    assert np.array_equal(other(x), network(x))
+
+
+def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, network):
+    path = tmp_path / "weights.npz"
+    build(BLOCKS, image_size=32, num_classes=7).save(path)
+    before = [variable.numpy() for variable in network.variables]
+    with pytest.raises(
+        ValueError,
+        match=r"path: .*weights.npz has the shape \(1, 1, 16, 7\) for resnet_v2/logits/weights, whose shape is \(1, 1, 16, 5\)",
+    ):
+        network.load(path)
+    build(BLOCKS[:1], image_size=32, num_classes=None).save(path)
+    with pytest.raises(ValueError, match=r"path: .*weights.npz has nothing of that name for resnet_v2/block2/unit_1/"):
+        network.load(path)
+    assert all(np.array_equal(old, v) for old, v in zip(before, network.variables, strict=True))
+
+
+THREE = (Block("block1", "basic_v2", [(4, 1)] * 3), Block("block2", "basic_v2", [(6, 2), (6, 1)]))
+
+
+@pytest.fixture(scope="module")
+def rewirable():
+    network = build(Architecture("net", THREE, Root(4, 3, 1, 2)), image_size=8, num_classes=5)
+    randomize({variable.name.split(":")[0]: variable for variable in network.variables})
+    return network
+
+
+def by_units(network, x, order):
+    """The logits of a rewired network, from unit to unit: each unit is a piece of the whole network's graph."""
+    graph, name = network.graph, network.name
+
+    def piece(begin, end):
+        tensors = (graph.get_tensor_by_name(f"{name}/{tensor}:0") for tensor in (begin, end))
+        return network._built.prune(*tensors)
+
+    ends = {
+        (block.scope, i): f"{block.scope}/unit_{i}/basic_v2/add"
+        for block in THREE
+        for i in range(1, len(block.args) + 1)
+    }
+    starts = dict(zip(ends, ["pool1/MaxPool", *ends.values()], strict=False))
+    root = network._built.prune(network._input, graph.get_tensor_by_name(f"{name}/pool1/MaxPool:0"))
+    net = root(tf.constant(x, tf.float32))
+    for block in THREE:
+        for i in order.get(block.scope, range(1, len(block.args) + 1)):
+            net = piece(starts[block.scope, i], ends[block.scope, i])(net)
+    return piece(list(ends.values())[-1], "logits/BiasAdd")(net)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"block1": [1, 3]},
+        {"block1": [3, 1, 2]},
+        {"block1": [2, 2, 2, 1]},
+        {"block1": [2], "block2": [1]},
+        {"block2": [1, 2, 2]},
+    ],
+)
+def test_a_rewired_network_is_its_units_in_that_order(rewirable, order):
+    x = images(2, 8, 8, 3)
+    network = rewirable.rewired(order)
+    np.testing.assert_allclose(network(x), by_units(rewirable, x, order), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(network(x), rewirable(x)) == (order == {})
+    assert graph_cost(network)[1:3] == network.cost()[1:]
+    assert set(map(id, network.variables)) <= set(map(id, rewirable.variables))
+
+
+def test_a_rewired_network_shares_the_variables(rewirable):
+    x, network = images(2, 8, 8, 3), rewirable.rewired({"block1": [3]})
+    before = network(x).numpy()
+    beta = next(v for v in rewirable.variables if "postnorm/beta" in v.name)
+    beta.assign_add(tf.ones_like(beta))
+    assert np.abs(network(x) - before).max() > 1e-3
+    beta.assign_sub(tf.ones_like(beta))
+    assert network.rewired({"block1": [1, 1]}).cost() == rewirable.rewired({"block1": [3, 3]}).cost()
+
+
+def test_an_order_that_does_not_fit_is_named(rewirable):
+    for order, message in {
+        ("block3", (1,)): r"order: block must be one of \['block1', 'block2'\], got 'block3'",
+        ("block1", (1, 4)): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(1, 4\)",
+        ("block1", ()): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(\)",
+        (
+            "block2",
+            (2,),
+        ): r"does not fit: .*block2/unit_2/basic_v2/preact/gamma would need the shape \(4,\) and has .*\(6,\)",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            rewirable.rewired(dict([order]))
+    with pytest.raises(ValueError, match="'alexnet_v2' is not a list of Blocks, so it has no units to rewire"):
+        build("alexnet_v2").rewired({})

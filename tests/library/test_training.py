@@ -1,0 +1,343 @@
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resnet_lib import Architecture, Block, Root, cifar_architecture, training
+from resnet_lib.data import digits
+from resnet_lib.tf_slim_compat import tf
+from resnet_lib.training import Epoch, History, Recipe, train
+from resnet_lib.units import BasicUnit, UnitKind
+
+SMALL = digits(num_train=200)._replace(test_images=digits().test_images[:50], test_labels=digits().test_labels[:50])
+TINY = Architecture(
+    "tiny", (Block("b", "basic_v1", ((8, 1), (16, 2))),), Root(8, 3, 1, 1), image_size=8, num_classes=10
+)
+QUICK = Recipe(epochs=3, batch_size=50)
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    return train(TINY, SMALL, QUICK, seed=3, threads=1)
+
+
+def test_a_run_gives_one_record_an_epoch_and_learns(unbroken):
+    assert [epoch.epoch for epoch in unbroken.epochs] == [1, 2, 3] and unbroken.error is None
+    learned = train(TINY, SMALL, replace(QUICK, epochs=12), seed=3).epochs
+    assert learned[-1].train_error < 0.05 < learned[0].train_error
+    assert learned[-1].train_loss < learned[0].train_loss and learned[-1].test_error < 0.5
+    assert all(epoch.gradient_norm > epoch.first_gradient_norm > 0 for epoch in learned)
+
+
+def test_the_seed_makes_the_run(unbroken):
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1) == unbroken
+    assert train(TINY, SMALL, QUICK, seed=4, threads=1) != unbroken
+    for threads in (2, 3, None):  # on small images an operation has one thread, so no sum depends on their number
+        assert train(TINY, SMALL, QUICK, seed=3, threads=threads) == unbroken
+
+
+def test_the_learning_rate_is_the_papers():
+    recipe = Recipe(epochs=8, learning_rate=0.1, warm_up=1)
+    rates = [recipe.learning_rate_at(epoch) for epoch in range(8)]
+    np.testing.assert_allclose(rates, [0.01, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_one_step_is_momentum_sgd_on_the_mean_cross_entropy_with_weight_decay():
+    """From the same weights, the step that TensorFlow's gradients of a second graph, written out here, prescribe."""
+    recipe = Recipe(epochs=1, batch_size=200, learning_rate=0.5, weight_decay=0.01)
+    graph = training._graph(TINY, recipe, SMALL, seed=0, threads=None)
+    names = [variable.name for variable in graph.variables]
+    feed = {graph.images: SMALL.train_images, graph.labels: SMALL.train_labels, graph.learning_rate: 0.5}
+    with graph.session.graph.as_default():
+        logits = graph.session.graph.get_tensor_by_name("tiny/logits/BiasAdd:0")[:, 0, 0]
+        picked = tf.reduce_sum(tf.nn.log_softmax(logits) * tf.one_hot(graph.labels, 10), 1)
+        trained = [v for v in graph.variables if v in tf.compat.v1.trainable_variables()]
+        squares = [tf.reduce_sum(v**2) for v in trained if "weights" in v.name]
+        gradients = tf.gradients(-tf.reduce_mean(picked) + 0.01 / 2 * tf.add_n(squares), trained)
+    expected = dict(zip([v.name for v in trained], graph.session.run(gradients, feed), strict=True))
+    before = dict(zip(names, graph.values(), strict=True))
+    for momentum in (0, 0.9):  # the second step, from where the first one ended, carries nine tenths of the first
+        graph.session.run(graph.step, feed)
+        after = dict(zip(names, graph.values(), strict=True))
+        if not momentum:
+            for name, gradient in expected.items():
+                np.testing.assert_allclose(after[name], before[name] - 0.5 * gradient, rtol=1e-4, atol=1e-5)
+            first = after
+    slots = {name: after[name.replace(":0", "/Momentum:0")] for name in expected}
+    for name, slot in slots.items():
+        np.testing.assert_allclose(after[name], first[name] - 0.5 * slot, rtol=1e-4, atol=1e-5)
+
+
+def test_moving_averages_update_in_training_and_are_used_in_evaluation():
+    """The commonest tf-slim mistake is a training step without the update operations."""
+    recipe = Recipe(epochs=1, batch_size=200, batch_norm_decay=0.75)
+    graph = training._graph(TINY, recipe, SMALL, seed=0, threads=None)
+    tensors = {v.name.split(":")[0]: v for v in graph.variables}
+    mean, variance = tensors["tiny/conv1/BatchNorm/moving_mean"], tensors["tiny/conv1/BatchNorm/moving_variance"]
+    feed = {graph.images: SMALL.train_images, graph.labels: SMALL.train_labels, graph.learning_rate: 0.0}
+    written = graph.session.run(graph.session.graph.get_tensor_by_name("tiny/conv1/Conv2D:0"), feed)
+    graph.session.run(graph.step, feed)
+    by_hand = 0.25 * written.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(graph.session.run(mean), by_hand, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(graph.session.run(variance), 0.75 + 0.25 * written.var(axis=(0, 1, 2)), rtol=1e-3)
+    loss, _ = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    one_by_one = [graph.evaluate(SMALL.train_images[i : i + 1], SMALL.train_labels[i : i + 1])[0] for i in range(200)]
+    np.testing.assert_allclose(np.mean(one_by_one), loss, rtol=1e-4)  # no image sees the others of its batch
+    graph.load(
+        [
+            value + 10 if v.name.endswith("moving_mean:0") else value
+            for v, value in zip(graph.variables, graph.values(), strict=True)
+        ]
+    )
+    assert graph.evaluate(SMALL.train_images, SMALL.train_labels)[0] != pytest.approx(loss, rel=0.01)
+
+
+def test_evaluation_covers_every_image_once():
+    graph = training._graph(TINY, QUICK, SMALL, seed=0, threads=None)
+    whole = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    np.testing.assert_allclose(graph.evaluate(SMALL.train_images, SMALL.train_labels, batch_size=33), whole, rtol=1e-5)
+
+
+def test_an_interrupted_run_ends_with_the_numbers_of_an_unbroken_one(tmp_path, monkeypatch, unbroken):
+    path, whole_epoch = tmp_path / "run.npz", training._run_epoch
+
+    def interrupted(graph, data, recipe, epoch, seed):
+        if epoch == 1:
+            whole_epoch(graph, data, recipe, epoch, seed)  # the weights have moved on when the run is stopped
+            raise KeyboardInterrupt
+        return whole_epoch(graph, data, recipe, epoch, seed)
+
+    monkeypatch.setattr(training, "_run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
+    monkeypatch.undo()
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken  # nothing left to do
+
+
+def share_of_errors(network, images, labels):
+    return np.mean(np.argmax(network(images)[:, 0, 0], axis=1) != labels)
+
+
+def test_a_run_gives_the_network_that_it_trained(unbroken, tmp_path):
+    network = unbroken.network
+    assert network is unbroken.network  # built once
+    assert network.architecture == replace(TINY, channels_in=1) and network.input_shape == (None, 8, 8, 1)
+    last = unbroken.epochs[-1]
+    assert share_of_errors(network, SMALL.train_images, SMALL.train_labels) == pytest.approx(last.train_error)
+    assert share_of_errors(network, SMALL.test_images, SMALL.test_labels) == pytest.approx(last.test_error)
+    network.save(tmp_path / "saved.npz")
+    with np.load(tmp_path / "saved.npz") as saved:
+        assert unbroken.weights.keys() == {*saved.files}  # neither momenta nor anything else
+        assert all(np.array_equal(unbroken.weights[name], saved[name]) for name in saved.files)
+    other = train(TINY, SMALL, QUICK, seed=4, threads=1)
+    assert not np.array_equal(other.weights["tiny/conv1/weights"], unbroken.weights["tiny/conv1/weights"])
+
+
+def test_the_network_is_for_the_images_and_classes_of_the_data():
+    wide = SMALL._replace(
+        train_images=np.repeat(SMALL.train_images, 3, axis=3)[:, :, :6],
+        test_images=np.repeat(SMALL.test_images, 3, axis=3)[:, :, :6],
+        train_labels=SMALL.train_labels % 4,
+        test_labels=SMALL.test_labels % 4,
+        num_classes=4,
+    )
+    blocks = [Block("b", "bottleneck_v2", [(8, 4, 1)])]
+    network = train(blocks, wide, replace(QUICK, epochs=1)).network
+    assert network.input_shape == (None, 8, 6, 3) and network(wide.test_images).shape == (50, 1, 1, 4)
+    assert network.architecture.image_size == (8, 6)
+
+
+def test_only_who_asks_for_the_network_waits_for_it(monkeypatch):
+    monkeypatch.setattr(training, "build", None)
+    history = train(TINY, SMALL, replace(QUICK, epochs=1))
+    assert history.weights["tiny/logits/weights"].shape == (1, 1, 16, 10)
+    with pytest.raises(TypeError):
+        _ = history.network
+
+
+def test_a_whole_checkpoint_gives_the_network_again(unbroken, tmp_path, monkeypatch):
+    first = train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=tmp_path / "run.npz")
+    monkeypatch.setattr(training, "_run_epoch", None)
+    again = train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=tmp_path / "run.npz")
+    for history in (first, again):
+        assert history == unbroken
+        assert history.weights.keys() == unbroken.weights.keys()
+        assert all(np.array_equal(history.weights[name], value) for name, value in unbroken.weights.items())
+    np.testing.assert_array_equal(again.network(SMALL.test_images), unbroken.network(SMALL.test_images))
+
+
+def test_a_history_can_be_pickled_with_or_without_its_network(unbroken):
+    images = SMALL.test_images[:3]
+    logits = unbroken.network(images)
+    copy = pickle.loads(pickle.dumps(unbroken))
+    assert copy == unbroken and "network" not in vars(copy)
+    np.testing.assert_array_equal(copy.network(images), logits)
+
+
+def test_histories_are_equal_by_their_records(unbroken):
+    records = list(unbroken.epochs)
+    assert History(records) == unbroken
+    assert History(records[:2]) != unbroken and History(records, "diverged") != unbroken
+
+
+def test_a_run_is_known_again_in_another_process_with_a_unit_function_of_ones_own():
+    def own(inputs, depth, stride, rate=1):
+        raise NotImplementedError
+
+    block = TINY.blocks[0]._replace(unit_fn=UnitKind("own", BasicUnit, 1, options=("shortcut",), builder=own))
+    fingerprint = training._fingerprint(replace(TINY, blocks=(block,)), QUICK, SMALL, 0)
+    assert "own" in fingerprint and "0x" not in fingerprint
+
+
+KILLED = """
+import itertools
+from test_training import *
+
+put_in_place, saves = os.replace, itertools.count(1)
+
+
+def put_in_place_or_die(*paths):
+    if next(saves) == {fatal}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put_in_place(*paths)
+
+
+os.replace = put_in_place_or_die
+train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint={path!r})
+"""
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(tmp_path, unbroken):
+    path = tmp_path / "run.npz"
+    program = KILLED.format(path=str(path), fatal=4)  # the first checkpoint is of no epoch, the fourth of three
+    killed = subprocess.run([sys.executable, "-c", program], cwd=os.path.dirname(__file__), stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
+    with np.load(path) as saved:
+        assert len(json.loads(str(saved["about"]))["epochs"]) == 2
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, unbroken):
+    path = tmp_path / "run.npz"
+    train(TINY, SMALL, QUICK, seed=3, checkpoint=path)
+    before = path.read_bytes()
+    turned = SMALL._replace(test_labels=SMALL.test_labels[::-1])
+    for other in ({"seed": 4}, {"recipe": replace(QUICK, momentum=0.5)}, {"data": turned}):
+        with pytest.raises(ValueError, match=f"checkpoint: {re.escape(str(path))} belongs to another run"):
+            train(**{"architecture": TINY, "data": SMALL, "recipe": QUICK, "seed": 3, "checkpoint": path, **other})
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_holds_each_variable_under_its_name(tmp_path):
+    path = tmp_path / "run.npz"
+    train(TINY, SMALL, replace(QUICK, epochs=1), seed=3, threads=1, checkpoint=path)
+    graph = training._graph(TINY, QUICK, SMALL, seed=0, threads=None)
+    with np.load(path) as saved:
+        shapes = {name: saved[name].shape for name in saved.files if name != "about"}
+        assert shapes == {variable.name.removesuffix(":0"): variable.shape for variable in graph.variables}
+        assert shapes["tiny/conv1/weights"] == shapes["tiny/conv1/weights/Momentum"] == (3, 3, 1, 8)
+        assert shapes["tiny/conv1/BatchNorm/moving_variance"] == (8,) and shapes["tiny/logits/biases"] == (10,)
+        [record] = json.loads(str(saved["about"]))["epochs"]
+        graph.load([saved[variable.name.removesuffix(":0")] for variable in graph.variables])
+    measured = graph.evaluate(SMALL.train_images, SMALL.train_labels)
+    np.testing.assert_allclose(measured, Epoch(*record)[2:4], rtol=1e-5)  # by name, the weights of the run
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_at_once(tmp_path):
+    with pytest.raises(OSError, match="no_such_folder"):
+        train(TINY, SMALL, QUICK, checkpoint=tmp_path / "no_such_folder" / "run.npz")
+
+
+@pytest.mark.parametrize("padding", [1, 4])
+def test_an_augmented_image_is_one_of_its_windows_or_the_mirror_image_of_one(padding):
+    images = np.random.default_rng(0).uniform(1, 2, [400, 5, 6, 3]).astype(np.float32)
+    augmented = training._augmented(images, padding, np.random.default_rng(1))
+    assert augmented.shape == images.shape and augmented.dtype == np.float32
+    padded = np.zeros([400, 5 + 2 * padding, 6 + 2 * padding, 3])
+    padded[:, padding:-padding, padding:-padding] = images
+    seen = set()
+    for image, whole in zip(augmented, padded, strict=True):
+        corners = [(y, x) for y in range(2 * padding + 1) for x in range(2 * padding + 1)]
+        windows = {(y, x, step): whole[y : y + 5, x : x + 6][:, ::step] for y, x in corners for step in (1, -1)}
+        found = [which for which, window in windows.items() if (window == image).all()]
+        assert len(found) == 1
+        seen.add((found[0], image.tobytes()))
+    mirrored = [step == -1 for (_, _, step), _ in seen]
+    assert 160 < sum(mirrored) < 240  # of 400, give or take four standard deviations
+    assert len({which[:2] for which, _ in seen}) > 0.95 * (2 * padding + 1) ** 2  # and every window turns up
+    assert training._augmented(images, 0, None) is images
+
+
+def test_each_epoch_has_crops_of_its_own_and_evaluation_has_none(monkeypatch):
+    seen, augmented = [], training._augmented
+    monkeypatch.setattr(training, "_augmented", lambda *args: seen.append(augmented(*args)) or seen[-1])
+    recipe = replace(QUICK, epochs=2, augment=2, learning_rate=0.0)
+    graph = training._graph(TINY, recipe, SMALL, seed=0, threads=1)
+    for epoch in (0, 1, 1):
+        training._run_epoch(graph, SMALL, recipe, epoch, seed=0)
+    first, second, again = (np.concatenate(seen[i : i + 4]) for i in (0, 4, 8))
+    assert np.array_equal(second, again) and first.shape == second.shape == SMALL.train_images.shape
+
+    def amounts_of_ink(images):  # whatever the order of the images; a crop cuts some of it off, a mirror image none
+        return np.sort(images.sum(axis=(1, 2, 3)))
+
+    assert not np.array_equal(amounts_of_ink(first), amounts_of_ink(second))
+    assert not np.array_equal(amounts_of_ink(first), amounts_of_ink(SMALL.train_images))
+    del seen[:]
+    train(TINY, SMALL, recipe)
+    assert [len(batch) for batch in seen] == 2 * 4 * [50]
+
+
+def test_a_run_with_augmentation_is_another_run_seeded_and_resumable(tmp_path, unbroken):
+    recipe, path = replace(QUICK, augment=2), tmp_path / "run.npz"
+    whole = train(TINY, SMALL, recipe, seed=3, threads=1)
+    assert whole == train(TINY, SMALL, recipe, seed=3, threads=1) != unbroken
+    save = training._save
+
+    def save_and_stop(path, fingerprint, history, graph):
+        save(path, fingerprint, history, graph)
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_save", save_and_stop)
+        train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path)
+    assert train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path) == whole
+
+
+def test_a_run_that_diverges_stops_with_a_record():
+    history = train(TINY, SMALL, replace(QUICK, learning_rate=1e30), seed=0)
+    assert re.fullmatch(
+        r"diverged: the loss is (nan|inf) at epoch 1, step \d, with a learning rate of 1e\+30", history.error
+    )
+    assert history.epochs == [] and history.weights["tiny/conv1/weights"].shape == (3, 3, 1, 8)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="batch_size must be at most the 200 training images, got 201"):
+        train(TINY, SMALL, Recipe(batch_size=201))
+    for bad in (
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": -0.1},
+        {"momentum": float("nan")},
+        {"weight_decay": "x"},
+        {"augment": -1},
+        {"augment": 1.5},
+        {"augment": True},
+    ):
+        with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
+            Recipe(**bad)
+
+
+def test_deeper_networks_train_too():
+    history = train(cifar_architecture(20), SMALL, Recipe(epochs=1, batch_size=100), threads=2)
+    assert isinstance(history.epochs[0], Epoch) and np.isfinite(history.epochs[0]).all()

@@ -1,0 +1,200 @@
+"""The web book, built as `make book` does and read page by page in a real browser that reaches no other machine."""
+
+import functools
+import http.server
+import json
+import re
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote, urldefrag, urljoin
+
+import nbformat
+import pytest
+from browser import SCREENSHOTS, browser, watched_page  # noqa: F401  the fixture
+from links import fold
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+MODULES = sorted(path.stem for path in (ROOT / "resnet_lib").glob("*.py") if not path.stem.startswith("__"))
+PAGES = ["index", "claims", "data/README", "search", "api/index"]
+PAGES += [f"notebooks/{name}" for name in NOTEBOOKS] + [f"api/{name}" for name in MODULES]
+DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
+# How each page is looked at, and axe-core's rules: all, or in the dark, where only colours differ, that on contrast.
+LOOKS = [("phone", "light", {}), ("desktop", "light", {}), ("desktop", "dark", {"runOnly": ["color-contrast"]})]
+REACTS = 400  # ms; after a change of size the theme slides its sidebar, then makes what scrolls reachable by keyboard
+
+SETTLED = "document.readyState == 'complete' && (!window.MathJax || MathJax.startup.promise.then(() => true))"
+# What is drawn right of the screen although no frame around it scrolls; the copy of a formula for screen readers is not.
+STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(element => {
+    const box = element.getBoundingClientRect();
+    if (!box.width || box.right <= innerWidth + 1 || element.closest('mjx-assistive-mml')) return false;
+    for (let frame = element; frame; frame = frame.parentElement)
+        if (/auto|scroll/.test(getComputedStyle(frame).overflowX)) return false;
+    return true;
+}).map(element => element.outerHTML.slice(0, 200))"""
+AXE = """rules => axe.run({preload: false, resultTypes: ['violations'], ...rules}).then(found => found.violations
+    .filter(({impact}) => impact == 'serious' || impact == 'critical')
+    .flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)}`)))"""
+# A code cell repeats the colours of the others; each kind of token is looked at once, which is four times as fast.
+ONE_OF_A_KIND = """() => {
+    const seen = new Set();
+    for (const token of document.querySelectorAll('.highlight pre span[class]'))
+        seen.has(token.className) ? token.replaceWith(token.textContent) : seen.add(token.className);
+}"""
+PROSE = """() => {
+    const text = document.querySelector('main').cloneNode(true);
+    text.querySelectorAll('pre, code, script, mjx-container').forEach(element => element.remove());
+    return text.textContent;
+}"""
+
+
+class Links(HTMLParser):
+    """The targets and the anchors of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.targets, self.anchors = set(), {"", "#"}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors |= {attributes.get("id"), attributes.get("name")}
+        if tag == "a" and attributes.get("href"):
+            self.targets.add(attributes["href"])
+
+
+@pytest.fixture(scope="module")
+def book():
+    """The folder of the built book, new if any of its sources is newer."""
+    command = ["make", "--old-file=.venv/.ready", f"BIN={Path(sys.executable).parent}", "book"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return ROOT / "build" / "book"
+
+
+@pytest.fixture(scope="module")
+def site(book):
+    """The address at which this machine serves the book."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=book)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    import axe_playwright_python
+
+    return Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+
+
+def test_the_book_has_these_pages_and_no_other(book):
+    built = {
+        str(path.relative_to(book).with_suffix("")) for path in book.rglob("*.html") if "_static" not in path.parts
+    }
+    assert built == set(PAGES)
+
+
+@pytest.mark.parametrize(
+    ("code", "metadata", "tags"),
+    [
+        ("1", {}, []),
+        ("1", {"jupyter": {"source_hidden": True}}, ["hide-input"]),
+        ("1", {"jupyter": {"outputs_hidden": True}}, ["hide-output"]),
+        (
+            "assert 1",
+            {"jupyter": {"source_hidden": True, "outputs_hidden": True}, "tags": ["check"]},
+            ["check", "hide-cell"],
+        ),
+        ("figures.show(1)", {}, ["hide-input"]),
+        ("figures.show(1)", {"jupyter": {"source_hidden": True}, "tags": ["hide-input"]}, ["hide-input"]),
+        ("figures.show(1)", {"jupyter": {"outputs_hidden": True}}, ["hide-cell"]),
+    ],
+)
+def test_what_jupyterlab_folds_and_what_only_draws_is_folded(tmp_path, code, metadata, tags):
+    cell = nbformat.v4.new_code_cell(code, metadata=metadata)
+    source = [nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "x.ipynb").write_text(source[0])
+    fold(SimpleNamespace(srcdir=tmp_path), "notebooks/x", source)
+    assert json.loads(source[0])["cells"][0]["metadata"]["tags"] == tags
+
+
+def test_every_internal_link_and_anchor_leads_somewhere(book):
+    pages = {f"{name}.html": Links((book / f"{name}.html").read_text()) for name in PAGES}
+    broken = []
+    for page, links in pages.items():
+        for target in links.targets:
+            if re.match(r"(https?|mailto):", target):
+                continue
+            file, anchor = urldefrag(urljoin(page, target))
+            there = (book / file).exists() and (file not in pages or unquote(anchor) in pages[file].anchors)
+            broken += [] if there else [f"{page}: {target}"]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_chapters_and_library_link_to_each_other(book, name):
+    chapter = Links((book / "notebooks" / f"{name}.html").read_text())
+    assert any(re.match(r"\.\./api/\w+\.html#", target) for target in chapter.targets)
+    articles = [(book / "api" / f"{module}.html").read_text().split("<article")[1] for module in MODULES]
+    assert any(f'href="../notebooks/{name}.html"' in article for article in articles)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name, site, axe, browser):  # noqa: F811
+    page, problems = watched_page(browser, viewport=DEVICES["desktop"], color_scheme="light", reduced_motion="reduce")
+    page.goto(f"{site}{name}.html")
+    page.wait_for_function(SETTLED)
+    images = page.eval_on_selector_all("img", "images => images.map(image => [image.naturalWidth, image.alt])")
+    assert all(width > 0 and alt for width, alt in images)
+    check_mathematics(page, name)
+    for device, theme, _ in LOOKS:
+        look(page, device, theme)
+        page.screenshot(path=SCREENSHOTS / f"book_{name.replace('/', '_')}_{device}_{theme}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= DEVICES[device]["width"], device
+        assert page.evaluate(STICKS_OUT) == [], device
+    page.evaluate(axe)
+    page.evaluate(ONE_OF_A_KIND)
+    for device, theme, rules in reversed(LOOKS):
+        look(page, device, theme)
+        assert page.evaluate(AXE, rules) == [], (device, theme)
+    assert problems == []
+    page.context.close()
+
+
+def look(page, device, theme):
+    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+    if page.viewport_size != DEVICES[device]:
+        page.set_viewport_size(DEVICES[device])
+        page.wait_for_timeout(REACTS)
+
+
+def check_mathematics(page, name):
+    formulas = page.locator(".math").count()
+    assert page.locator(".math mjx-container").count() == formulas
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert not re.search(r"\$|\\[(\[a-z]", page.evaluate(PROSE))
+    if name in ("notebooks/01_highway_and_residual_formulas", "notebooks/09_three_views_of_a_resnet"):
+        assert formulas > 30
+
+
+def test_search_finds_bottleneck(site, browser):  # noqa: F811
+    page, problems = watched_page(browser, viewport=DEVICES["desktop"])
+    page.goto(f"{site}index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("bottleneck")
+    page.keyboard.press("Enter")
+    page.locator("#search-results li a").first.wait_for()
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+    assert any("/notebooks/" in link for link in found) and any("/api/resnet_v2" in link for link in found)
+    assert problems == []
