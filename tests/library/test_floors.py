@@ -25,7 +25,17 @@ FLOORS = [
     {"__main__"},
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
-PURE = ["accounting", "architectures", "blocks", "checks", "exploration", "layers", "other_nets", "panels", "units"]  # the standard library only
+PURE = [
+    "accounting",
+    "architectures",
+    "blocks",
+    "checks",
+    "exploration",
+    "layers",
+    "other_nets",
+    "panels",
+    "units",
+]  # the standard library only
 WITHOUT_TENSORFLOW = [*PURE, "__main__", "data", "engines", "figures", "records", "tables"]
 SOURCE = {path.stem: path.read_text() for path in Path(resnet_lib.__file__).parent.glob("*.py")}
 ALL = sorted(SOURCE.keys() - {"__init__"})
