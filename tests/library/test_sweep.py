@@ -206,8 +206,10 @@ def test_highway_networks_have_the_layers_and_widths_of_the_plain_ones_and_gates
     assert any(name.endswith("gate1") for name in end_points)
     with tf.Graph().as_default():
         network_function(FAMILIES["plain"](layers))(tf.zeros([1, 8, 8, 1]))
-        plain = {v.name.replace("plain", "highway").replace("basic_v1", "highway"): v.shape
-                 for v in tf.compat.v1.trainable_variables()}  # fmt: skip
+        plain = {
+            v.name.replace("plain", "highway").replace("basic_v1", "highway"): v.shape
+            for v in tf.compat.v1.trainable_variables()
+        }
     assert {name: shape for name, shape in shapes.items() if "/gate" not in name} == plain
     assert f"plain_cifar_{layers}" not in ARCHITECTURES or ARCHITECTURES[f"plain_cifar_{layers}"].layers == net.layers
 

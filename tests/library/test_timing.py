@@ -185,8 +185,10 @@ def test_time_tensorflow_run_prints_and_returns_what_the_source_text_prints(caps
     assert measured.images_per_s == pytest.approx(32 / np.median(durations[3:]))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ", 1)[1] for line in lines] == [
-        "step 0, duration = 7.000", "step 10, duration = 27.000", "Forward across 12 steps, 18.000 +/- 6.904 sec / batch",
-    ]  # fmt: skip
+        "step 0, duration = 7.000",
+        "step 10, duration = 27.000",
+        "Forward across 12 steps, 18.000 +/- 6.904 sec / batch",
+    ]
 
 
 def test_time_tensorflow_run_on_a_real_session(capsys):
