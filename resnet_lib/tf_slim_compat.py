@@ -132,8 +132,9 @@ def _swap_classes_once(swap):
     bases of the class even if these stay: Python then forgets what it had looked up on any layer's class."""
 
     def swap_class(cls, v2_cls, v1_cls, use_v2):
-        done = cls not in (v1_cls, v2_cls) and issubclass(cls, v1_cls) != use_v2
-        return cls if done else swap(cls, v2_cls, v1_cls, use_v2)
+        wrong = v1_cls if use_v2 else v2_cls
+        stays = not any(wrong in known.__bases__ for known in cls.__mro__ if known is not v1_cls)
+        return cls if stays and cls is not wrong else swap(cls, v2_cls, v1_cls, use_v2)
 
     return swap_class
 

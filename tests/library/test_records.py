@@ -378,8 +378,10 @@ def test_where_there_is_no_cpuinfo_python_is_asked(monkeypatch):
     def missing(path):
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
     for read in (missing, lambda path: ""):
         monkeypatch.setattr(records.Path, "read_text", read)
+        monkeypatch.setattr(platform, "processor", lambda: "its processor")
+        assert processor() == "its processor"
+        monkeypatch.setattr(platform, "processor", lambda: "")
         assert processor() == "arm64"
