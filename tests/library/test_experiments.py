@@ -11,7 +11,7 @@ import pytest
 
 import experiments
 from experiments import depth, designs, inception_growth, lesions, signals
-from resnet_lib import data
+from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
 from resnet_lib.training import Recipe, train
 
@@ -127,6 +127,11 @@ def test_lesions_are_drawn_as_they_were(monkeypatch):
     for column in ("train_error", "test_error", "gradient_norm"):
         assert [row.get(column) is None for row in found] == [row[column] == "" for row in stored]
     assert {row.get("gradient_norm") for row in found} == {None, 2.0}
+
+
+def test_a_unit_keeps_the_shape_where_neither_size_nor_depth_changes():
+    blocks = [Block("b", "basic_v2", [(4, 1), (4, 2), (4, 1)]), Block("c", "basic_v2", [(8, 1), (8, 1)])]
+    assert lesions.keeping(Architecture("net", blocks)) == [0, 2, 4]
 
 
 def test_a_lesioned_network_is_the_trained_one(monkeypatch):
