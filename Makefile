@@ -11,7 +11,7 @@ NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
 IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py
 PYTEST := $(BIN)/python -m pytest -q -rs
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-UNIT := tests/library/test_units.py tests/library/test_experiments.py tests
+UNIT := tests/library/test_units.py tests/library/test_benchmarks.py tests/library/test_experiments.py tests
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ipynb resnet_lib/*.py)
 
