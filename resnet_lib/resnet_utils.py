@@ -148,11 +148,14 @@ def network_scope(
     is_training: bool | None,
     reuse: bool | None,
     scope: str | None,
+    unit_options: dict[str, str],
 ) -> Iterator[str]:
     """The variable scope of a network; every convolution, unit and block in it is collected. Yields the collection's name.
 
-    is_training: of the batch norms and of dropout, None takes what the arg scope says.
+    is_training: of the batch norms and of dropout, None takes what the arg scope says. Malformed blocks are refused, as
+    `stack_blocks_dense` does, before the name of the scope is taken, so that a corrected call gets it.
     """
+    _stacked_units(blocks, unit_options)
     functions = {unit_function(block.unit_fn)[0] for block in blocks} | {*registered_functions()}
     collecting = [function for function in functions if slim.has_arg_scope(function)]
     training = {} if is_training is None else {"is_training": is_training}

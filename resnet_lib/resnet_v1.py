@@ -122,7 +122,7 @@ def resnet_v1(
     blocks = list(blocks)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope) as collection:
+    with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope, options) as collection:
         net = root_block(inputs, root)
         net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root), unit_options=options)
         return classifier(net, num_classes, global_pool, collection)

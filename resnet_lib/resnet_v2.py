@@ -145,7 +145,7 @@ def resnet_v2(
     blocks = list(blocks)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope) as collection:
+    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope, options) as collection:
         # The first unit brings its own BN and ReLU, so the root has none.
         with slim.arg_scope([slim.conv2d], **BARE):
             net = root_block(inputs, root)
