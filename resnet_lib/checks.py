@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Collection
+from numbers import Rational, Real
 from typing import Any
 
 OWN = "own"  # the image size or number of classes that the network was designed for
@@ -27,6 +29,50 @@ def positive_int(name: str, value: Any) -> int:
     if number < 1:
         raise ValueError(f"{name} must be a positive whole number, got {value!r}")
     return number
+
+
+def whole_number(name: str, value: Any, least: int = 0, most: float = math.inf) -> int:
+    """`value` as an int. Raises TypeError or ValueError, naming the argument, when it is not a whole number in that range."""
+    message = f"{name} must be a whole number {_range(least, most)}, got {value!r}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(message) from None
+    if isinstance(value, bool):
+        raise TypeError(message)
+    if not least <= number <= most:
+        raise ValueError(message)
+    return number
+
+
+def real_number(name: str, value: Any, least: float = 0, most: float = math.inf) -> float:
+    """`value` as a float. Raises TypeError or ValueError, naming the argument, when it is not a finite number in that range.
+
+    A NumPy number becomes the one that it prints: float32's 0.1 is 0.1 and not 0.10000000149.
+    """
+    message = f"{name} must be a number {_range(least, most)}, got {value!r}"
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(message)
+    number = float(value if isinstance(value, Rational) else str(value))
+    if not (least <= number <= most and math.isfinite(number)):
+        raise ValueError(message)
+    return number
+
+
+def _range(least, most):
+    return f">= {least}" if most == math.inf else f"from {least} to {most}"
+
+
+def listed(name: str, value: Any) -> list:
+    """The values of an iterable, read once; a text or a number alone is one. Raises ValueError when there are none."""
+    try:
+        values = iter([value] if isinstance(value, str) else value)
+    except TypeError:
+        values = [value]
+    found = list(values)
+    if not found:
+        raise ValueError(f"{name} must have one value or more, got {value!r}")
+    return found
 
 
 def own(value: Any) -> bool:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from .checks import positive_int, whole_number
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 
 
@@ -35,16 +37,71 @@ class Dataset(NamedTuple):
     num_classes: int
 
 
+def checked(data: Dataset) -> Dataset:
+    """The same Dataset, with arrays of NumPy: one that a network can be trained on.
+
+    Raises TypeError for what is no Dataset, and ValueError, naming the field, for images that are not [number, height,
+    width, channels], that are none or not finite numbers, for test images of another shape than the training images, and
+    for labels that are not one whole number below `num_classes` for each image.
+    """
+    if not isinstance(data, Dataset):
+        raise TypeError(f"data must be a data.Dataset, got {type(data).__name__}")
+    num_classes = positive_int("num_classes", data.num_classes)
+    train_images = _images("train_images", data.train_images)
+    test_images = _images("test_images", data.test_images)
+    if test_images.shape[1:] != train_images.shape[1:]:
+        shapes = f"{list(train_images.shape[1:])}, got {list(test_images.shape[1:])}"
+        raise ValueError(f"test_images must have the height, width and channels of the training images, {shapes}")
+    train_labels = _labels("train_labels", data.train_labels, len(train_images), num_classes)
+    test_labels = _labels("test_labels", data.test_labels, len(test_images), num_classes)
+    return Dataset(data.name, train_images, train_labels, test_images, test_labels, num_classes)
+
+
+def _array(name, values):
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:  # rows of different lengths, a tensor of another device
+        raise ValueError(f"{name} must be an array: {error}") from error
+
+
+def _images(name, images):
+    images = _array(name, images)
+    if images.ndim != 4 or not images.size:
+        wanted = "[number, height, width, channels], with one image or more"
+        raise ValueError(f"{name} must be {wanted}, got the shape {list(images.shape)}")
+    if images.dtype.kind not in "buif":
+        raise ValueError(f"{name} must be real numbers, got {images.dtype}")
+    limit = np.finfo(np.float32).max
+    if not (-limit <= images.min() and images.max() <= limit):  # neither for NaN
+        first = tuple(np.argwhere(~((images >= -limit) & (images <= limit)))[0])
+        raise ValueError(f"{name} must be finite numbers of float32, got {images[first]} in image {first[0]}")
+    return images
+
+
+def _labels(name, labels, number, num_classes):
+    labels = _array(name, labels)
+    if labels.shape != (number,):
+        shapes = f"one for each of the {number} images, got the shape {list(labels.shape)}"
+        raise ValueError(f"{name} must be [number], {shapes}")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be whole numbers, got {labels.dtype}")
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be from 0 to {num_classes - 1}, got {labels[wrong][0]} for image {wrong.argmax()}"
+        )
+    return labels
+
+
 def digits(num_train: int = 1500) -> Dataset:
     """1,797 handwritten digits, 8x8 pixels from 0 to 1: Dataset. The first `num_train` are for training, the rest for testing.
 
     UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), its test part. The order of the file is kept:
     neighbours are often by one writer, so that most writers of the test images have not been seen in training.
-    Raises ValueError unless both parts get an image.
+    Raises ValueError unless both parts get an image, and TypeError for a number that is not whole.
     """
     table = np.loadtxt(path("digits.csv.gz"), delimiter=",", dtype=np.float32)
-    if not 1 <= num_train < len(table):
-        raise ValueError(f"num_train must be from 1 to {len(table) - 1}, got {num_train!r}")
+    num_train = whole_number("num_train", num_train, 1, len(table) - 1)
     images = table[:, :-1].reshape(-1, 8, 8, 1) / 16
     labels = table[:, -1].astype(np.int32)
     return Dataset("digits", images[:num_train], labels[:num_train], images[num_train:], labels[num_train:], 10)

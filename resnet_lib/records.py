@@ -11,7 +11,7 @@ import io
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
@@ -41,13 +41,22 @@ class Records:
 
     key: the columns that say what a row is a result of, such as family, layers and seed. Rows whose key the file has
     already are not added again. Keys are compared as the file prints them.
+    failed: says of a row, given as `rows` has it, that what it stands for failed. Its key is missing, and a row that is
+    added under its key takes its place.
     Raises OSError where the path is something else than a file.
     """
 
-    def __init__(self, path: str | os.PathLike, columns: Iterable[str], key: Iterable[str] = ()):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        columns: Iterable[str],
+        key: Iterable[str] = (),
+        failed: Callable[[Mapping[str, str]], bool] = lambda row: False,
+    ):
         self.path = Path(path).resolve()  # a link stays a link: what it points to is replaced
         self.columns = list(columns)
         self.key = list(key)
+        self.failed = failed
         if self.path.exists() and not self.path.is_file():  # a folder, or a device, which must never be replaced
             raise OSError(errno.EINVAL, "not a regular file", str(self.path))
 
@@ -68,13 +77,15 @@ class Records:
         return pd.read_csv(io.BytesIO(whole))
 
     def missing(self, keys: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
-        """Those of the keys, each a value for every column of `key`, that no row has: in their order, each once."""
-        done = self._keys(self.rows())
+        """Those of the keys, each a value for every column of `key`, that no row has, failed ones aside: in their order,
+        each once."""
+        done = self._keys(self._counted(self.rows()))
         wanted = {tuple(map(printed, key)): key for key in keys}
         return [key for text, key in wanted.items() if text not in done]
 
     def append(self, *rows: Mapping[str, Any]) -> None:
-        """Adds the rows as one group, but for those whose key the file has. The fields of missing columns stay empty.
+        """Adds the rows as one group, but for those whose key the file has, and drops the failed rows that had their keys,
+        all in one step. The fields of missing columns stay empty.
 
         Without rows it makes sure that the file is there and can be written. Raises what `rows` does, ValueError for a
         column that the file does not have, and OSError when it cannot be written; then the file stays as it was.
@@ -82,15 +93,22 @@ class Records:
         self.path.parent.stat()  # raises FileNotFoundError; the lock would make the folder
         with FileLock(f"{self.path}.lock"):
             whole = self._whole()
-            done = self._keys(self._parsed(whole))
+            there = self._parsed(whole)
+            done = self._keys(self._counted(there))
             new = [row for row in rows if not self.key or self._key_of(row) not in done]
             line_end = "\r\n" if whole.partition(b"\n")[0].endswith(b"\r") else "\n"
+            kept = self._without_failed(there, self._keys(new))
+            if len(kept) < len(there):
+                whole = self._bytes([self._header(), *kept], line_end)
             with replacing(self.path) as file:
                 file.write(whole + self._bytes(new, line_end))
 
+    def _header(self):
+        return dict(zip(self.columns, self.columns, strict=True))
+
     def _whole(self) -> bytes:
         """The file up to the end of its last whole row; of a file that is yet to be begun, the header."""
-        header = self._bytes([dict(zip(self.columns, self.columns, strict=True))], "\n")
+        header = self._bytes([self._header()], "\n")
         content = self.path.read_bytes() if self.path.exists() else b""
         if header.startswith(content):  # nothing, or a header that was cut short
             return header
@@ -116,6 +134,13 @@ class Records:
 
     def _keys(self, rows):
         return {self._key_of(row) for row in rows}
+
+    def _counted(self, rows):
+        return [row for row in rows if not self.failed(row)]
+
+    def _without_failed(self, rows, keys):
+        """The rows but for failed ones of these keys. (Without a key, rows have nothing to do with each other.)"""
+        return [row for row in rows if not (self.key and self._key_of(row) in keys and self.failed(row))]
 
     def _bytes(self, rows, line_end):
         text = io.StringIO(newline="")

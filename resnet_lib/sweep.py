@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from . import data
 from .architectures import Architecture, cifar_architecture
-from .checks import one_of
+from .checks import listed, one_of, positive_int, whole_number
 from .records import Records, now, versions
-from .training import Epoch, Recipe, train
+from .training import MAX_SEED, Epoch, Recipe, given_recipe, train
 from .units import ORDERINGS, SHORTCUTS
 
 if TYPE_CHECKING:
@@ -78,9 +78,12 @@ def run(
     threads: int | None = 1,
     checkpoint: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
-    """One run of a grid: its row, a dict of COLUMNS. A run that fails gives a row with its `error` and no results."""
+    """One run of a grid: its row, a dict of COLUMNS. A run that fails gives a row with its `error` and no results.
+
+    Arguments as in `training.train`. Raises TypeError for a recipe that is none.
+    """
     started = time.perf_counter()
-    recipe = recipe or Recipe()
+    recipe = given_recipe(recipe)
     row = {"family": family, "layers": layers, "seed": seed, "dataset": dataset, **asdict(recipe)}
     try:
         history = train(FAMILIES[family](layers), DATASETS[dataset](), recipe, seed, checkpoint, threads)
@@ -101,6 +104,11 @@ def _results(history):
     return results
 
 
+def _failed(row):
+    """Whether a run ended in an exception. One that diverged has an error as well, and is a result."""
+    return row["error"] != "" and not row["error"].startswith("diverged")
+
+
 def results(path: str | os.PathLike) -> pd.DataFrame:
     """The rows of a sweep: pandas.DataFrame of COLUMNS. Raises ValueError for a file that another version wrote."""
     return Records(path, COLUMNS, KEY).table()
@@ -108,9 +116,9 @@ def results(path: str | os.PathLike) -> pd.DataFrame:
 
 def sweep(
     csv_path: str | os.PathLike,
-    families: Iterable[str] = ("plain", "highway", "residual"),
-    layers: Iterable[int] = (20, 56),
-    seeds: Iterable[int] = (0,),
+    families: str | Iterable[str] = ("plain", "highway", "residual"),
+    layers: int | Iterable[int] = (20, 56),
+    seeds: int | Iterable[int] = (0,),
     recipe: Recipe | None = None,
     dataset: str = "digits",
     n_jobs: int | None = None,
@@ -118,17 +126,21 @@ def sweep(
 ) -> pd.DataFrame:
     """Runs what is missing of families x layers x seeds, each with one thread, and adds a row a run: pandas.DataFrame.
 
-    csv_path: made, with its folder, if it is not there; rows of other recipes and grids stay. n_jobs: processes at a
-    time, as of `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one. A failed run is a row with
-    its error; when a local process is killed, what it ran is run again, twice at most.
-    Raises ValueError for an unknown family or dataset, layers that are not 6n + 2, and a file of another version, and
-    OSError when the file cannot be written.
+    csv_path: made, with its folder, if it is not there; rows of other recipes and grids stay. families, layers, seeds: of
+    each one or several. n_jobs: processes at a time, as of `joblib.Parallel`; None takes what `joblib.parallel_config`
+    says, else one.
+    A run that ends in an exception is a row with its error; the next call runs it again, and the new row takes the place
+    of that one. A run that diverged is a result, and stays. When a local process is killed, what it ran is run again,
+    twice at most.
+    Raises ValueError for an unknown family or dataset, layers that are not 6n + 2, a seed below 0, a grid of no runs, and
+    a file of another version, TypeError for numbers that are not whole and for another recipe than a Recipe, and OSError
+    when the file cannot be written.
     """
-    recipe = recipe or Recipe()
-    one_of("dataset", dataset, DATASETS)
+    recipe = given_recipe(recipe)
+    one_of("dataset", dataset, list(DATASETS))
     keys = [(*one, dataset, *asdict(recipe).values()) for one in _grid(families, layers, seeds)]
     Path(csv_path).parent.mkdir(parents=True, exist_ok=True)
-    records = Records(csv_path, COLUMNS, KEY)
+    records = Records(csv_path, COLUMNS, KEY, _failed)
     records.append()  # said now, not after the first run, that it cannot be written
     for attempts_left in (2, 1, 0):
         try:
@@ -142,10 +154,12 @@ def sweep(
 
 def _grid(families, layers, seeds):
     """(family, layers, seed) of every run. Raises ValueError for what cannot be built, before anything is run."""
-    grid = [(family, number, seed) for number, family, seed in itertools.product(layers, families, seeds)]
-    for family, number in {one[:2]: None for one in grid}:
-        FAMILIES[one_of("family", family, FAMILIES)](number)
-    return grid
+    families = [one_of("family", family, list(FAMILIES)) for family in listed("families", families)]
+    layers = [positive_int("layers", number) for number in listed("layers", layers)]
+    seeds = [whole_number("seeds", seed, most=MAX_SEED) for seed in listed("seeds", seeds)]
+    for family, number in itertools.product(families, layers):
+        FAMILIES[family](number)
+    return [(family, number, seed) for number, family, seed in itertools.product(layers, families, seeds)]
 
 
 def _run_missing(records, keys, recipe, n_jobs, progress):

@@ -12,18 +12,31 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from .architectures import Architecture, Block, get_architecture
-from .checks import positive_int
-from .data import Dataset
+from .checks import positive_int, real_number, whole_number
+from .data import Dataset, checked
 from .network import Network, build, network_function
 from .records import replacing
 from .training_graph import TrainingGraph
+
+MAX_SEED = 2**63 - 1  # that TensorFlow takes
+_share = partial(real_number, most=1)
+_CHECKS = {  # field of a Recipe -> what makes its value the number that it must be
+    "epochs": positive_int,
+    "batch_size": positive_int,
+    "learning_rate": real_number,
+    "momentum": _share,
+    "weight_decay": real_number,
+    "warm_up": whole_number,
+    "batch_norm_decay": _share,
+    "augment": whole_number,
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,8 @@ class Recipe:
     warm_up: a learning rate of a tenth for so many epochs at first (they need it for 110 layers). batch_norm_decay: 0.997
     is tf-slim's, for hundreds of thousands of steps; with hundreds, the moving averages would lag behind. augment: zero
     pixels put on each side of a training image before it is cropped at random and, half of the time, mirrored (they use 4
-    on CIFAR-10); 0 leaves the images as they are.
+    on CIFAR-10); 0 leaves the images as they are. Numbers of NumPy become Python's.
+    Raises ValueError, or TypeError for another type, naming the argument that has no such number.
     """
 
     epochs: int = 15
@@ -47,19 +61,20 @@ class Recipe:
     augment: int = 0
 
     def __post_init__(self):
-        positive_int("epochs", self.epochs)
-        positive_int("batch_size", self.batch_size)
-        for name in ("learning_rate", "momentum", "weight_decay", "warm_up", "batch_norm_decay"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be a number >= 0, got {value!r}")
-        if type(self.augment) is not int or self.augment < 0:
-            raise ValueError(f"augment must be a whole number of pixels >= 0, got {self.augment!r}")
+        for name, check in _CHECKS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
         tenths = sum([epoch < self.warm_up, epoch >= self.epochs / 2, epoch >= 3 * self.epochs / 4])
         return self.learning_rate * 0.1**tenths
+
+
+def given_recipe(recipe: Recipe | None) -> Recipe:
+    """The recipe, the default one for None. Raises TypeError for anything else."""
+    if not isinstance(recipe, Recipe | None):
+        raise TypeError(f"recipe must be a Recipe or None, got {recipe!r}")
+    return recipe or Recipe()
 
 
 class Epoch(NamedTuple):
@@ -126,16 +141,25 @@ def _save(path, fingerprint, history, graph):
         np.savez(file, about=about, **arrays)
 
 
-def _load(path, fingerprint, graph):
-    """Puts the weights of a checkpoint into the graph: the records up to there."""
-    with np.load(path) as saved:
-        about = json.loads(str(saved["about"]))
-        if about["run"] != fingerprint:
-            raise ValueError(
-                f"checkpoint: {path} belongs to another run, {about['run']}; this one is {fingerprint}. Name another file"
-            )
-        graph.load([saved[name] for name in graph.names])
-        return [Epoch(*epoch) for epoch in about["epochs"]]
+def _read(path, fingerprint):
+    """The variables of a checkpoint by name, and its records; nothing of either where there is none."""
+    if not path or not os.path.exists(path):
+        return {}, []
+    try:
+        with np.load(path) as saved:
+            arrays = dict(saved)
+        about = json.loads(str(arrays["about"]))
+        run = about["run"]
+        epochs = [Epoch(*epoch) for epoch in about["epochs"]]
+    except OSError:
+        raise
+    except Exception as error:  # NumPy, zipfile, zlib and json have one each for what they cannot read
+        reason = f"is no checkpoint of `train`, or not a whole one ({type(error).__name__}: {error})"
+        raise ValueError(f"checkpoint: {path} {reason}. Name another file") from error
+    if run != fingerprint:
+        reason = f"belongs to another run, {run}; this one is {fingerprint}"
+        raise ValueError(f"checkpoint: {path} {reason}. Name another file")
+    return arrays, epochs
 
 
 def train(
@@ -156,11 +180,17 @@ def train(
     and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused.
     threads: of TensorFlow, None for all. progress: show a bar.
     A loss that is no longer a finite number ends the run; `History.error` says where.
-    Raises ValueError for a batch larger than the training data, and OSError when the checkpoint cannot be written.
+    Raises, before anything is built, what `data.checked` does, ValueError for a batch larger than the training data, a
+    seed below 0 and a checkpoint that is damaged or of another run, and TypeError for arguments of other types; then
+    OSError when the checkpoint cannot be written.
     """
-    recipe = recipe or Recipe()
+    recipe = given_recipe(recipe)
+    data = checked(data)
+    seed = whole_number("seed", seed, most=MAX_SEED)
+    threads = threads if threads is None else positive_int("threads", threads)
     architecture = _for_data(architecture, recipe, data)
     fingerprint = _fingerprint(architecture, recipe, data, seed)
+    arrays, epochs = _read(checkpoint, fingerprint)
     graph = _graph(architecture, recipe, data, seed, threads)
 
     def keep(epochs):
@@ -168,10 +198,9 @@ def train(
             _save(checkpoint, fingerprint, epochs, graph)
 
     with graph.session:
-        if checkpoint and os.path.exists(checkpoint):
-            epochs = _load(checkpoint, fingerprint, graph)
+        if arrays:
+            graph.load([arrays[name] for name in graph.names])
         else:
-            epochs = []
             keep(epochs)  # says now, not after an epoch, that it cannot be written
         bar = tqdm(range(len(epochs), recipe.epochs), desc=architecture.name, unit="epoch", disable=not progress)
         error = _run_epochs(graph, data, recipe, seed, epochs, bar, keep)

@@ -4,6 +4,7 @@ import pickle
 import tarfile
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from resnet_lib import data
@@ -43,8 +44,75 @@ def test_digits_are_those_of_uci():
     labels = np.concatenate([digits.train_labels, digits.test_labels])
     assert list(np.bincount(labels)) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert list(labels[:10]) == list(range(10)) and pixels[0, 0, 2] == 5  # the first image is a zero
-    with pytest.raises(ValueError, match="num_train must be from 1 to 1796, got 1797"):
-        data.digits(num_train=1797)
+    assert len(data.digits(np.int16(1796)).test_images) == 1
+    for number, error in ((1797, ValueError), (0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match=f"num_train must be a whole number from 1 to 1796, got {number}"):
+            data.digits(num_train=number)
+
+
+GREY = np.full([6, 3, 4, 2], 0.5, np.float32)
+TWO = data.Dataset("two", GREY, np.arange(6) % 2, GREY[:2], np.arange(2), 2)
+
+
+def changed(array, value):
+    """A copy of which the last number is another."""
+    array = np.array(array, np.result_type(array, value))
+    array.flat[-1] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "train_labels": pd.Series(TWO.train_labels, index=range(6)[::-1])
+        },  # by its index it would be the other labels
+        {"train_images": GREY.tolist(), "train_labels": TWO.train_labels.tolist(), "num_classes": np.int64(2)},
+        {"test_labels": TWO.test_labels.astype(np.uint8), "num_classes": np.uint8(2)},
+    ],
+)
+def test_a_dataset_becomes_arrays(fields):
+    checked = data.checked(TWO._replace(**fields))
+    for there, expected in zip(checked, TWO, strict=True):
+        assert type(there) is type(expected) and np.array_equal(there, expected)
+
+
+def test_a_dataset_that_is_fit_is_not_copied():
+    assert all(there is given for there, given in zip(data.checked(TWO), TWO, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train_images", GREY[:0], r"with one image or more, got the shape \[0, 3, 4, 2\]"),
+        ("test_images", GREY[:0], r"with one image or more, got the shape \[0, 3, 4, 2\]"),
+        ("train_images", GREY[0], r"\[number, height, width, channels\], .* got the shape \[3, 4, 2\]"),
+        ("test_images", None, r"\[number, height, width, channels\], .* got the shape \[\]"),
+        ("train_images", [[1], [2, 3]], "an array: .*inhomogeneous"),
+        ("train_images", GREY.astype(str), "real numbers, got <U"),
+        ("train_images", changed(GREY, np.nan), "finite numbers of float32, got nan in image 5"),
+        ("test_images", changed(GREY[:2], -np.inf), "finite numbers of float32, got -inf in image 1"),
+        ("test_images", changed(GREY[:2], np.float64(1e39)), r"finite numbers of float32, got 1e\+39 in image 1"),
+        ("test_images", GREY[:2, :2], r"channels of the training images, \[3, 4, 2\], got \[2, 4, 2\]"),
+        ("train_labels", TWO.test_labels, r"one for each of the 6 images, got the shape \[2\]"),
+        ("train_labels", np.eye(2)[TWO.train_labels], r"one for each of the 6 images, got the shape \[6, 2\]"),
+        ("test_labels", TWO.train_labels, r"one for each of the 2 images, got the shape \[6\]"),
+        ("test_labels", np.array([0.0, 1.0]), "whole numbers, got float64"),
+        ("test_labels", np.array([False, True]), "whole numbers, got bool"),
+        ("train_labels", changed(TWO.train_labels, 2), "from 0 to 1, got 2 for image 5"),
+        ("test_labels", changed(TWO.test_labels, -1), "from 0 to 1, got -1 for image 1"),
+        ("num_classes", 0, "a positive whole number, got 0"),
+    ],
+)
+def test_data_that_no_network_can_be_trained_on_is_named(field, value, message):
+    with pytest.raises(ValueError, match=f"{field} must (be|have) .*{message}"):
+        data.checked(TWO._replace(**{field: value}))
+
+
+@pytest.mark.parametrize("other", ["digits", tuple(TWO), None, data.digits])
+def test_something_else_than_a_dataset_is_refused(other):
+    with pytest.raises(TypeError, match=f"data must be a data.Dataset, got {type(other).__name__}"):
+        data.checked(other)
 
 
 def cifar_archive(folder):

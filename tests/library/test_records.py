@@ -171,6 +171,44 @@ def test_missing_keys_keep_their_order_and_are_named_once(stored):
     assert seeds.missing([(10_000_001,), (10_000_002,)]) == [(10_000_002,)]  # beyond six digits
 
 
+RUNS = ["seed", "result", "error"]
+
+
+@pytest.fixture
+def runs(path):
+    """Two runs with a result, two that failed; "none" is an error that is a result."""
+    there = Records(path, RUNS, ["seed"], failed=lambda row: row["error"] not in ("", "none"))
+    rows = [(0, 0.5, ""), (1, None, "out, of memory"), (2, 0.25, "none"), (3, None, 'a "late" fail')]
+    there.append(*(dict(zip(RUNS, row, strict=True)) for row in rows))
+    return there
+
+
+def test_what_failed_is_missing_and_its_next_row_takes_its_place(runs, path):
+    seeds = [(seed,) for seed in range(5)]
+    assert runs.missing(seeds) == [(1,), (3,), (4,)]
+    runs.append({"seed": 2, "result": 9}, {"seed": 1, "error": "again"}, {"seed": 4, "result": 1})
+    assert path.read_text() == 'seed,result,error\n0,0.5,\n2,0.25,none\n3,,"a ""late"" fail"\n1,,again\n4,1,\n'
+    runs.append({"seed": 1, "result": 0.75})
+    runs.append({"seed": 1, "error": "too late"})  # of another writer: what has a result keeps it
+    assert [row["result"] for row in runs.rows() if row["seed"] == "1"] == ["0.75"]
+    assert runs.missing(seeds) == [(3,)] and Records(path, RUNS, ["seed"]).missing(seeds) == []
+    runs.append()
+    Records(path, RUNS, failed=runs.failed).append({"seed": 3, "error": "without a key"})
+    assert len(runs.rows()) == 6  # what failed is kept until a row of its key is there
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    runs.append({"seed": 3, "result": 1})
+    assert path.read_bytes().endswith(b"2,0.25,none\r\n4,1,\r\n1,0.75,\r\n3,1,\r\n")
+
+
+def test_a_killed_writer_leaves_what_failed_or_the_row_in_its_place(runs, path, monkeypatch):
+    before, replace = path.read_bytes(), os.replace
+    monkeypatch.setattr(os, "replace", lambda *files: os.kill(os.getpid(), signal.SIGKILL))
+    assert in_a_child(lambda: runs.append({"seed": 1, "result": 1})) == signal.SIGKILL and path.read_bytes() == before
+    monkeypatch.setattr(os, "replace", lambda *files: [replace(*files), os.kill(os.getpid(), signal.SIGKILL)])
+    assert in_a_child(lambda: runs.append({"seed": 1, "result": 1})) == signal.SIGKILL
+    assert [row["seed"] for row in runs.rows()] == ["0", "2", "3", "1"] and runs.rows()[-1]["error"] == ""
+
+
 def test_a_full_disk_leaves_the_old_file(stored, path, monkeypatch):
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -85,6 +85,77 @@ def test_a_failed_run_is_a_row_with_its_error(tmp_path, monkeypatch):
     assert len(table) == 2 and table.error.isna().all()
 
 
+def test_a_run_that_ended_in_an_exception_is_run_again_and_one_that_diverged_is_not(tmp_path, monkeypatch):
+    path, ran, mended = tmp_path / "s.csv", [], set()
+    errors = {1: "ConnectionError: no network, at all", 2: "diverged: the loss is nan at epoch 1", 3: "MemoryError: "}
+
+    def run_one(family, layers, seed, recipe, dataset):
+        ran.append(seed)
+        error = None if seed in mended else errors.get(seed)
+        return {**instant(family, layers, seed, recipe), **({"error": error, "test_error": None} if error else {})}
+
+    monkeypatch.setattr(sweep_module, "run", run_one)
+    for known, expected in (((), [0, 1, 2, 3]), ((), [1, 3]), ((1,), [1, 3]), ((3,), [3]), ((), [])):
+        mended.update(known)
+        ran.clear()
+        table = sweep(path, "plain", 8, range(4), QUICK).set_index("seed")
+        assert ran == expected and sorted(table.index) == [0, 1, 2, 3]
+        assert {seed for seed in errors if pd.notna(table.error[seed])} == errors.keys() - mended
+    assert (table.test_error.drop(2) == 0.5).all() and len(results(path)) == 4
+
+
+def test_a_family_that_was_broken_is_trained_when_it_is_mended(tmp_path, monkeypatch):
+    path = tmp_path / "s.csv"
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(sweep_module, "train", lambda *args: 1 / 0)
+        table = sweep(path, ["plain", "v2"], 8, 0, QUICK)
+    assert list(table.error) == 2 * ["ZeroDivisionError: division by zero"] and table.train_error.isna().all()
+    table = sweep(path, "v2", 8, 0, QUICK)
+    assert list(table.family) == ["plain", "v2"] and table.error.isna().tolist() == [False, True]
+    assert table.train_error[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("families", "layers", "seeds", "expected"),
+    [
+        ("plain", 8, 0, [("plain", 8, 0)]),
+        (np.str_("v2"), np.int64(14), np.uint8(3), [("v2", 14, 3)]),
+        (np.array(["plain"]), np.array([8]), np.arange(2), [("plain", 8, 0), ("plain", 8, 1)]),
+        (pd.Series(["v2"]), pd.Series([8, 14]), np.array(1), [("v2", 8, 1), ("v2", 14, 1)]),
+        ((name for name in ["plain", "v2"]), (n for n in [8]), (n for n in [5]), [("plain", 8, 5), ("v2", 8, 5)]),
+        ({"plain": 1}, {8}, range(1), [("plain", 8, 0)]),
+    ],
+)
+def test_a_grid_is_of_any_numbers_and_names_one_or_several(families, layers, seeds, expected, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(sweep_module, "run", lambda *args: ran.append(args[:3]) or instant(*args))
+    sweep(tmp_path / "s.csv", families, layers, seeds, QUICK)
+    assert ran == expected and {type(number) for one in ran for number in one[1:]} == {int}
+    families, layers, seeds = (sorted({one[i] for one in expected}) for i in range(3))
+    sweep(tmp_path / "s.csv", families, layers, seeds, QUICK)  # the same runs in plain Python
+    assert ran == expected
+
+
+def test_a_recipe_of_numpy_numbers_finds_its_rows(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(sweep_module, "run", lambda *args: ran.append(args[3]) or instant(*args))
+    recipes = [
+        replace(QUICK, learning_rate=rate, epochs=epochs, augment=augment, momentum=0.7, weight_decay=1 / 3)
+        for rate, epochs, augment in ((np.float32(0.1), np.int64(2), np.uint8(4)), (0.1, 2, 4), (np.float64(0.1), 2, 4))
+    ]
+    for recipe in recipes:
+        sweep(tmp_path / "s.csv", "plain", 8, 0, recipe)
+    assert ran == recipes[:1] and set(recipes) == {recipes[0]}
+
+
+def test_a_run_of_numpy_numbers_is_that_of_python_numbers(tmp_path):
+    runs = [
+        ("plain", number(8), number(1), Recipe(epochs=number(1), batch_size=number(500))) for number in (np.int64, int)
+    ]
+    first, second = (run(*one) for one in runs)
+    assert first["error"] is None and first["train_loss"] == second["train_loss"]
+
+
 def killed_at(step):
     """From here on the work of this process has numbered steps: a run, half of a file written, all of it, the file in its
     place. It is killed at the one of that number."""
@@ -188,6 +259,20 @@ def test_bad_input_is_named_before_anything_runs(tmp_path, monkeypatch):
         sweep(path, layers=[20, 21])
     with pytest.raises(ValueError, match=r"dataset must be one of \['digits', 'cifar10'\], got 'mnist'"):
         sweep(path, dataset="mnist")
+    for grid, error, message in (
+        ({"families": []}, ValueError, r"families must have one value or more, got \[\]"),
+        ({"seeds": range(0)}, ValueError, r"seeds must have one value or more, got range\(0, 0\)"),
+        ({"layers": (n for n in ())}, ValueError, "layers must have one value or more"),
+        ({"families": [["plain"]]}, ValueError, r"family must be one of .*, got \['plain'\]"),
+        ({"layers": "20"}, TypeError, "layers must be a positive whole number, got '20'"),
+        ({"layers": [20.0]}, TypeError, "layers must be a positive whole number, got 20.0"),
+        ({"seeds": [0, -1]}, ValueError, "seeds must be a whole number from 0 to .*, got -1"),
+        ({"seeds": True}, TypeError, "seeds must be a whole number from 0 to .*, got True"),
+        ({"recipe": {}}, TypeError, "recipe must be a Recipe or None, got {}"),
+        ({"dataset": ["digits"]}, ValueError, "dataset must be one of .*, got "),
+    ):
+        with pytest.raises(error, match=message):
+            sweep(path, **grid)
     with pytest.raises(OSError):
         sweep(tmp_path)  # a folder is no file
     assert not path.exists()

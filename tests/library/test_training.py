@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import pickle
@@ -5,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +15,10 @@ import pytest
 
 from resnet_lib import Architecture, Block, Root, cifar_architecture, training
 from resnet_lib.data import digits
+from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import Epoch, History, Recipe, train
+from resnet_lib.training_graph import TrainingGraph
 from resnet_lib.units import BasicUnit, UnitKind
 
 SMALL = digits(num_train=200)._replace(test_images=digits().test_images[:50], test_labels=digits().test_labels[:50])
@@ -337,6 +342,143 @@ def test_bad_input_is_named():
     ):
         with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
             Recipe(**bad)
+
+
+@pytest.mark.parametrize(
+    ("numpy", "python"),
+    [
+        ({"learning_rate": np.float32(0.1), "momentum": np.float16(0.5)}, {"learning_rate": 0.1, "momentum": 0.5}),
+        ({"epochs": np.int64(2), "batch_size": np.uint8(50)}, {"epochs": 2, "batch_size": 50}),
+        ({"warm_up": np.int32(1), "augment": np.int64(4)}, {"warm_up": 1, "augment": 4}),
+        ({"weight_decay": np.float64(1e-4), "batch_norm_decay": np.int64(1)}, {"batch_norm_decay": 1}),
+        ({"learning_rate": 1}, {"learning_rate": 1.0}),
+    ],
+)
+def test_a_recipe_of_numpy_numbers_is_that_of_python_numbers(numpy, python):
+    recipe = Recipe(**numpy)
+    assert recipe == Recipe(**python) and json.dumps(vars(recipe)) == json.dumps(vars(Recipe(**python)))
+    defaults = vars(Recipe())
+    assert all(type(value) is type(defaults[name]) for name, value in vars(recipe).items())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("epochs", 1.5, TypeError),
+        ("batch_size", np.float32(8), TypeError),
+        ("warm_up", 0.5, TypeError),
+        ("warm_up", -1, ValueError),
+        ("augment", None, TypeError),
+        ("learning_rate", np.float32("nan"), ValueError),
+        ("learning_rate", "0.1", TypeError),
+        ("learning_rate", True, TypeError),
+        ("weight_decay", float("inf"), ValueError),
+        ("momentum", 9, ValueError),
+        ("batch_norm_decay", 1.5, ValueError),
+    ],
+)
+def test_a_recipe_of_other_numbers_is_refused(field, value, error):
+    with pytest.raises(error, match=f"{field} must be a .*number.*, got {re.escape(repr(value))}"):
+        Recipe(**{field: value})
+
+
+def test_a_run_of_numpy_numbers_and_its_checkpoint_are_those_of_python_numbers(tmp_path, unbroken):
+    path = tmp_path / "run.npz"
+    recipe = Recipe(epochs=np.int8(3), batch_size=np.int64(50), learning_rate=np.float32(0.1))
+    data = SMALL._replace(num_classes=np.int64(10))
+    assert train(TINY, data, recipe, seed=np.int64(3), threads=np.int64(1), checkpoint=path) == unbroken
+    assert train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path) == unbroken
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("seed", -1, ValueError),
+        ("seed", 2**63, ValueError),
+        ("seed", 0.0, TypeError),
+        ("seed", True, TypeError),
+        ("seed", None, TypeError),
+        ("threads", 0, ValueError),
+        ("threads", 1.5, TypeError),
+        ("recipe", {"epochs": 1}, TypeError),
+        ("recipe", 0, TypeError),
+        ("recipe", Recipe, TypeError),
+    ],
+)
+def test_a_run_of_other_arguments_is_refused_before_anything_is_built(argument, value, error, monkeypatch):
+    monkeypatch.setattr(training, "_graph", None)
+    with pytest.raises(error, match=f"{argument} must be a .*, got {re.escape(repr(value))}"):
+        train(TINY, SMALL, **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("train_images", SMALL.train_images * np.nan, "must be finite .*, got nan in image 0"),
+        ("test_images", np.full_like(SMALL.test_images, np.inf), "must be finite .*, got inf in image 0"),
+        ("test_images", SMALL.test_images[:0], r"must be .* one image or more, got the shape \[0, 8, 8, 1\]"),
+        ("test_labels", SMALL.test_labels + 1, "must be from 0 to 9, got 10 for image"),
+    ],
+)
+def test_data_is_checked_before_anything_is_built(part, value, message, monkeypatch):
+    monkeypatch.setattr(training, "_graph", None)
+    with pytest.raises(ValueError, match=f"{part} {message}"):
+        train(TINY, SMALL._replace(**{part: value}), QUICK)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_bytes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "run.npz"
+    train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
+    return path.read_bytes()
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+DAMAGE = {  # what became of a checkpoint, from its bytes and the weights in it
+    "cut": lambda whole, weights: whole[:-40],
+    "empty": lambda whole, weights: b"",
+    "text": lambda whole, weights: b"notes",
+    "overwritten": lambda whole, weights: whole[:900] + bytes(99) + whole[999:],
+    "weights alone": lambda whole, weights: npz(**weights),  # as `Network.save` writes them
+    "other records": lambda whole, weights: npz(about=json.dumps({"run": 3})),
+    "one array": lambda whole, weights: pickle.dumps(np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_file_that_is_no_whole_checkpoint_is_named_and_left_as_it_is(
+    damage, tmp_path, monkeypatch, unbroken, checkpoint_bytes
+):
+    path, content = tmp_path / "run.npz", DAMAGE[damage](checkpoint_bytes, unbroken.weights)
+    path.write_bytes(content)
+    monkeypatch.setattr(training, "_graph", None)
+    with pytest.raises(
+        ValueError, match=f"checkpoint: {re.escape(str(path))} is no checkpoint of `train`, or not a whole"
+    ):
+        train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_graphs_of_several_threads_are_built_one_at_a_time():
+    """tf-slim's argument scopes are one stack for all threads: one would take another's batch norm for its own."""
+    network, inside, seen = network_function(replace(TINY, channels_in=1)), [], []
+
+    def slow_network(images, is_training=False):
+        inside.append(is_training)
+        time.sleep(0.1)
+        seen.append(len(inside))
+        inside.pop()
+        return network(images, is_training)
+
+    with ThreadPoolExecutor(3) as pool:
+        graphs = pool.map(lambda seed: TrainingGraph(slow_network, [8, 8, 1], 50, 0.9, seed, 1), range(3))
+        shapes = [{v.name: v.shape for v in graph.variables} for graph in graphs]
+    assert seen == 3 * [1, 1] and shapes[0] == shapes[1] == shapes[2]
 
 
 def test_deeper_networks_train_too():
