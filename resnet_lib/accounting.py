@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from . import other_nets
 from .architectures import OWN, Architecture, get_architecture
-from .blocks import Block, blocks_output_stride, check_reachable
+from .blocks import Block
 from .checks import height_and_width
 from .layers import Layer, addition, batch_norm, convolution, global_pool, input_layer, pointwise, window
 from .other_nets import OTHER_NETS
@@ -119,12 +119,12 @@ def unit_layers(
     return [*layers, batch_norm(net, f"{scope}/postnorm")] if "BN" in kind.ordering.after else layers
 
 
-def _placed(blocks, output_stride):
-    """Yields (block, i, unit, rate, dense). Once `output_stride` is reached, units keep the resolution and widen the holes
+def _placed(net):
+    """Yields (block, i, unit, rate, dense). Once the output stride is reached, units keep the resolution and widen the holes
     of their 3x3 (rate) by the strides that they do not take: atrous convolution."""
-    check_reachable(output_stride, [unit.stride for block in blocks for unit in block.args])
+    output_stride = net.blocks_stride
     current_stride, rate = 1, 1
-    for block in blocks:
+    for block in net.blocks:
         for i, unit in enumerate(block.args, 1):
             dense = current_stride == output_stride
             yield block, i, unit, rate, dense
@@ -172,9 +172,8 @@ def trace(
     """
     net = get_architecture(architecture, image_size, num_classes, **changes)
     layers = [input_layer("images", height_and_width(net.image_size), net.channels_in)]
-    blocks_stride = blocks_output_stride(net.output_stride, net.root)
     layers += _root_layers(layers[0], net)
-    for block, i, unit, rate, dense in _placed(net.blocks, blocks_stride):
+    for block, i, unit, rate, dense in _placed(net):
         kind = _counted_kind(block)
         scope = f"{block.scope}/unit_{i}/{kind.name}"
         layers += unit_layers(layers[-1], kind, unit, scope, net.shortcut, net.stride_in, rate, dense)

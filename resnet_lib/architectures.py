@@ -16,13 +16,15 @@ from .blocks import (
     LAYOUTS,
     Block,
     Root,
+    blocks_output_stride,
     boundary_strides,
+    check_scopes,
     checked_block,
     checked_root,
     staged_blocks,
     with_strides_moved,
 )
-from .checks import OWN, height_and_width, one_of, own, positive_int
+from .checks import OWN, height_and_width, one_of, own, positive_int, scope_name
 from .other_nets import OTHER_NETS
 from .units import SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
 
@@ -36,8 +38,9 @@ class Architecture:
     convolution of a bottleneck that has the unit's stride, "1x1" (the first) or "3x3"; image_size: one number, (height,
     width), or None for images of any size; num_classes: None leaves the classifier out; channels_in: of the images;
     global_pool, output_stride: as in `resnet_v2.resnet_v2`.
-    Raises ValueError or TypeError, naming the argument: for no block, a block without a unit or with the scope of another,
-    a malformed unit, units of V1 and V2 together, an option that a kind of unit does not take.
+    Raises ValueError or TypeError, naming the argument: for no block, a block without a unit, with the scope of another or
+    one that no Block can have (`blocks.TAKEN_SCOPES`), a malformed unit, units of V1 and V2 together, an option that a kind of
+    unit does not take, an output_stride that the units cannot reach.
     """
 
     name: str
@@ -54,6 +57,10 @@ class Architecture:
     def __post_init__(self):
         one_of("shortcut", self.shortcut, SHORTCUTS)
         one_of("stride_in", self.stride_in, STRIDE_IN)
+        one_of("global_pool", self.global_pool, (True, False))
+        scope_name("name", self.name)
+        if isinstance(self.blocks, str | Block) or not isinstance(self.blocks, Iterable):
+            raise TypeError(f"blocks must be a list of Blocks, got {self.blocks!r}")
         self._set(blocks=tuple(checked_block(block, self.blocks) for block in self.blocks))
         self._check_blocks()
         if self.root is not None:
@@ -64,6 +71,7 @@ class Architecture:
         for name in ("num_classes", "output_stride"):
             if getattr(self, name) is not None:
                 self._set(**{name: positive_int(name, getattr(self, name))})
+        _ = self.blocks_stride  # refused here, not when it is first needed
         self._set(channels_in=positive_int("channels_in", self.channels_in))
 
     def _set(self, **values):
@@ -73,9 +81,7 @@ class Architecture:
     def _check_blocks(self):
         if not self.blocks:
             raise ValueError(f"blocks: {self.name!r} needs at least one Block, got an empty list")
-        scopes = [block.scope for block in self.blocks]
-        if len(set(scopes)) < len(scopes):
-            raise ValueError(f"blocks: every Block needs a scope of its own, got {scopes}")
+        check_scopes(self.blocks)
         kinds = [unit_kind(block.unit_fn) for block in self.blocks]
         if len({kind.version for kind in kinds}) > 1:
             names = [kind.name for kind in kinds]
@@ -90,6 +96,12 @@ class Architecture:
         """2 where a unit begins with BN or ReLU, as in the full pre-activation of He et al. 2016: the root then has none of its
         own, and BN and ReLU stand before the classifier. Else 1, as in He et al. 2015."""
         return unit_kind(self.blocks[0].unit_fn).version
+
+    @property
+    def blocks_stride(self) -> int | None:
+        """The output stride that the blocks have to reach after the root; None leaves them their own."""
+        strides = [unit.stride for block in self.blocks for unit in block.args]
+        return blocks_output_stride(self.output_stride, self.root, strides)
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -225,8 +237,8 @@ def get_architecture(
             architecture = ARCHITECTURES[architecture]
         except KeyError as error:
             raise ValueError(error.args[0]) from None
-    elif isinstance(architecture, tuple | list):
-        architecture = Architecture("resnet", tuple(architecture))
+    elif isinstance(architecture, Iterable):
+        architecture = Architecture("resnet", architecture)
         architecture = replace(architecture, name=f"resnet_v{architecture.version}")
     elif not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be a name, an Architecture or a list of Blocks, got {architecture!r}")

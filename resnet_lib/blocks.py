@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .checks import positive_int
+from .checks import positive_int, scope_name
 from .units import UNIT_KINDS, UnitKind, as_unit, unit_kind
 
 
@@ -27,7 +27,7 @@ class Root(NamedTuple):
 class Block(namedtuple("Block", "scope unit_fn args")):
     """A run of units: `Block("block1", bottleneck, [(256, 64, 1)] * 2 + [(256, 64, 2)])`.
 
-    scope: the name of the block; its variables live under it.
+    scope: the name of the block, which may have parts ("stage/1"); its variables live under it.
     unit_fn: the function that makes one unit, its name ("bottleneck_v2"), which keeps the block pure data, or a
     `units.UnitKind`.
     args: one element a unit: the tuple (depth, depth_bottleneck, stride), for a basic unit (depth, stride), or
@@ -41,6 +41,9 @@ class Block(namedtuple("Block", "scope unit_fn args")):
 # of a block's first unit; torchvision in that unit's 3x3; tf-slim in the 3x3 of the last unit of the block before.
 LAYOUTS = {"paper": ("first", "1x1"), "v1.5": ("first", "3x3"), "slim": ("last", "3x3")}
 
+# Parts of a network beside its blocks, and what tables and exports call them.
+TAKEN_SCOPES = ("images", "root", "conv1", "pool1", "postnorm", "pool5", "logits", "predictions", "classifier")
+
 IMAGENET_ROOT = Root(depth=64, kernel_size=7, stride=2, pool_stride=2)  # He et al. 2015, Table 1
 CIFAR_ROOT = Root(depth=16, kernel_size=3, stride=1, pool_stride=1)  # He et al. 2015, section 4.2
 
@@ -51,16 +54,43 @@ def checked_block(block: Any, blocks: Any) -> Block:
         raise TypeError(f"blocks must be a list of Blocks, got {blocks!r}")
     block = Block(*block)
     kind = unit_kind(block.unit_fn)
-    if not block.args:
-        raise ValueError(f"blocks: Block {block.scope!r} needs at least one unit, got {block.args!r}")
+    scope_name("blocks: the scope of a Block", block.scope)
+    if block.scope.lower() in TAKEN_SCOPES:
+        raise ValueError(
+            f"blocks: no Block can be called {block.scope!r}, which is a part of every network; taken are "
+            f"{list(TAKEN_SCOPES)}"
+        )
     where = f"Block {block.scope!r}, unit"
-    units = tuple(as_unit(arg, kind.shape, f"{where} {i}") for i, arg in enumerate(block.args, 1))
+    units = tuple(as_unit(arg, kind.shape, f"{where} {i}") for i, arg in enumerate(_listed_units(block), 1))
+    if not units:
+        raise ValueError(f"blocks: Block {block.scope!r} needs at least one unit, got {block.args!r}")
     # A kind of the table is held by its name: a description then is equal to another, and can be printed and sent around.
     return Block(block.scope, kind.name if UNIT_KINDS.get(kind.name) is kind else kind, units)
 
 
+def _listed_units(block):
+    """The units of a block, from any list of them: an array gives its rows as the tuples that they are."""
+    args = block.args.tolist() if hasattr(block.args, "tolist") else block.args
+    if isinstance(args, str | dict) or not isinstance(args, Iterable):
+        raise TypeError(f"blocks: Block {block.scope!r} needs a list of units, got {block.args!r}")
+    return args
+
+
+def check_scopes(blocks: Sequence[Block]) -> None:
+    """Raises ValueError unless every Block has a scope of its own, none within another's: variables are told apart by it."""
+    scopes = [block.scope for block in blocks]
+    plain = [scope.lower() for scope in scopes]  # TensorFlow names "A/weights" beside "a/weights" A/weights_1
+    inside = [scope for scope in plain for other in plain if scope.startswith(f"{other}/")]
+    if inside or len(set(plain)) < len(plain):
+        raise ValueError(
+            f"blocks: every Block needs a scope of its own, in small letters too, and not within another's, got {scopes}"
+        )
+
+
 def checked_root(root: Any) -> Root:
     """The root as whole numbers. Raises ValueError or TypeError that names the wrong one."""
+    if isinstance(root, str | dict) or not isinstance(root, Iterable) or len(root := tuple(root)) != len(Root._fields):
+        raise TypeError(f"root must be a Root({', '.join(Root._fields)}) or None, got {root!r}")
     root = Root(*root)
     return Root(*(positive_int(f"root: {field}", value) for field, value in root._asdict().items()))
 
@@ -122,27 +152,25 @@ def staged_blocks(
     return tuple(blocks)
 
 
-def blocks_output_stride(output_stride: int | None, root: Root | None = IMAGENET_ROOT) -> int | None:
+def blocks_output_stride(output_stride: int | None, root: Root | None, unit_strides: Iterable[int]) -> int | None:
     """The output stride that the blocks must reach: the network's divided by the root's (4 for ImageNet's).
 
-    None stays None. Raises ValueError when `output_stride` is not a positive whole number or not a multiple of the root's.
+    None stays None. Raises ValueError when `output_stride` is not a positive whole number, or none that the root and a run
+    of units from the start have as the product of their strides.
     """
     if output_stride is None:
         return None
     root_stride = root.stride * root.pool_stride if root else 1
-    output_stride = positive_int("output_stride", output_stride)
-    if output_stride % root_stride:
-        raise ValueError(
-            f"output_stride must be a multiple of {root_stride} (the root block strides by {root_stride}), got {output_stride}"
-        )
+    check_reachable(positive_int("output_stride", output_stride), unit_strides, root_stride)
     return output_stride // root_stride
 
 
-def check_reachable(output_stride: int | None, unit_strides: Iterable[int]) -> None:
-    """Raises ValueError unless some run of units from the start has a product of strides equal to `output_stride`."""
-    reachable = sorted(set(itertools.accumulate(unit_strides, operator.mul, initial=1)))
+def check_reachable(output_stride: int | None, unit_strides: Iterable[int], start: int = 1) -> None:
+    """Raises ValueError unless some run of units from the start has a product of strides, times `start`, equal to
+    `output_stride`."""
+    reachable = sorted(set(itertools.accumulate(unit_strides, operator.mul, initial=start)))
     if output_stride is not None and output_stride not in reachable:
         raise ValueError(
-            "The target output_stride cannot be reached: "
-            f"the units of these blocks reach {reachable}, not {output_stride} (a root block strides before them)"
+            f"The target output_stride cannot be reached: output_stride must be one of {reachable}, the products of the "
+            f"strides from the start, got {output_stride}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Collection
 from numbers import Rational, Real
 from typing import Any
@@ -81,11 +82,22 @@ def own(value: Any) -> bool:
 
 
 def height_and_width(image_size: Any) -> tuple[int, int]:
-    """`image_size` as (height, width): one number means a square."""
-    if not isinstance(image_size, tuple | list):
-        side = positive_int("image_size", image_size)
-        return side, side
-    if len(image_size) != 2:
+    """`image_size` as (height, width): one number means a square; a pair may be of any kind, an array too."""
+    try:
+        sides = [image_size] * 2 if isinstance(image_size, str) else [*image_size]
+    except TypeError:  # no pair but one number
+        sides = [image_size] * 2
+    if len(sides) != 2:
         raise ValueError(f"image_size must be one number or (height, width), got {image_size!r}")
-    height, width = image_size
+    height, width = sides
     return positive_int("image_size", height), positive_int("image_size", width)
+
+
+def scope_name(name: str, value: Any) -> str:
+    """`value`. Raises ValueError, naming the argument, when TensorFlow takes it for no name of a scope."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9.][\w.>-]*(/[\w.>-]+)*", value, re.ASCII):
+        raise ValueError(
+            f"{name} must be a name for variables: letters, digits and any of ._->, parts of it separated by '/', "
+            f"got {value!r}"
+        )
+    return value

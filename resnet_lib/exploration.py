@@ -49,6 +49,8 @@ def design(
     one_of("shortcut", shortcut, SHORTCUTS)
     _, stride_in = LAYOUTS[one_of("layout", layout, LAYOUTS)]
     base_depth = positive_int("base_depth", base_depth)
+    if isinstance(units, str) or not hasattr(units, "__iter__"):
+        raise TypeError(f"units must be a list of whole numbers, one a block, got {units!r}")
     units_of = [positive_int("units", n) for n in units if n != 0]
     if not units_of:
         raise ValueError(f"units: one block at least needs a unit, got {tuple(units)}")

@@ -10,7 +10,6 @@ Poggio 2016, arXiv:1604.03640). Notebook 09 trains it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -110,10 +109,12 @@ def recurrent_unit(
     as in `resnet_v2.basic`.
     """
     keeps_shape = stride == 1 and inputs.shape[-1] == depth
+    around = tf.compat.v1.get_variable_scope().name  # "net/block/unit_3": unit_3 gives way to what the block shares
+    block, _, unit = around.rpartition("/")
 
     def share(getter, name, *args, **kwargs):
-        if keeps_shape and name.endswith(("/weights", "/biases")):
-            name = re.sub(r"/unit_\d+/", "/shared/", name)
+        if keeps_shape and unit.startswith("unit_") and name.endswith(("/weights", "/biases")):
+            name = f"{block}/shared{name.removeprefix(around)}"
             kwargs["reuse"] = tf.compat.v1.AUTO_REUSE
         return getter(name, *args, **kwargs)
 
@@ -121,6 +122,14 @@ def recurrent_unit(
         return basic(
             inputs, depth, stride, rate, outputs_collections=outputs_collections, scope=scope, shortcut=shortcut
         )
+
+
+def __getattr__(name: str) -> Any:
+    """The units made from the table by their names, so that pickle finds them."""
+    try:
+        return UNIT_FNS[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 UNIT_FNS = registered(

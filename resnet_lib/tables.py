@@ -3,7 +3,7 @@ networks that are not lists of Blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -58,6 +58,11 @@ def _listed(architectures: Network | Sequence[Network]) -> list[Network]:
     """A list of networks; a network alone, be it a list of Blocks, becomes one of one."""
     if isinstance(architectures, str | Architecture):
         return [architectures]
+    if not isinstance(architectures, Iterable):
+        raise TypeError(
+            f"architectures must be a name, an Architecture, a list of Blocks, or a list of these, got "
+            f"{architectures!r}"
+        )
     networks = list(architectures)
     one_of_blocks = networks and all(isinstance(item, Block) for item in networks)
     return [networks] if one_of_blocks else networks

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from resnet_lib import (
@@ -13,9 +14,12 @@ from resnet_lib import (
     SqueezeUnit,
     Unit,
     cifar_architecture,
+    explore,
     list_networks,
+    trace,
 )
 from resnet_lib.architectures import CIFAR_ROOT, IMAGENET_ROOT, get_architecture, staged_blocks
+from resnet_lib.blocks import TAKEN_SCOPES
 from resnet_lib.units import as_unit
 
 UNITS = {
@@ -203,12 +207,68 @@ def test_malformed_block_lists_are_named():
         get_architecture([])
     with pytest.raises(ValueError, match="Block 'block1' needs at least one unit"):
         get_architecture([Block("block1", "bottleneck_v2", [])])
-    with pytest.raises(ValueError, match="a scope of its own"):
-        Architecture("twice", (TINY, TINY))
+    for scope in (TINY.scope, f"{TINY.scope}/part", TINY.scope.upper()):
+        with pytest.raises(ValueError, match="a scope of its own, in small letters too, and not within another's"):
+            Architecture("twice", (TINY, TINY._replace(scope=scope)))
     with pytest.raises(TypeError, match="must be a list of Block"):
         get_architecture(["block1"])
     with pytest.raises(TypeError, match="must be a name, an Architecture or a list of Blocks, got 50"):
         get_architecture(50)
+
+
+@pytest.mark.parametrize("scope", ["block 1", "", "a//b", "/a", "a/", "a:0", "b\u00e4r", None, 3])
+def test_a_name_that_tensorflow_would_refuse_is_refused_at_once(scope):
+    for make in (lambda: Architecture("net", (TINY._replace(scope=scope),)), lambda: Architecture(scope, (TINY,))):
+        with pytest.raises(
+            ValueError, match=f"must be a name for variables: letters, digits and any of .*, got {scope!r}"
+        ):
+            make()
+
+
+@pytest.mark.parametrize("scope", [*TAKEN_SCOPES, "Logits"])
+def test_a_block_cannot_have_the_name_of_another_part(scope):
+    with pytest.raises(ValueError, match=f"no Block can be called {scope!r}, which is a part of every network"):
+        get_architecture([TINY._replace(scope=scope)])
+
+
+def test_every_part_of_a_network_has_a_taken_name():
+    for name in ("resnet_v1_18", "resnet_v2_50"):
+        parts = {layer.name.split("/")[0] for layer in trace(name)} - {"block1", "block2", "block3", "block4"}
+        assert parts <= set(TAKEN_SCOPES)
+    rows = {row.name for row in explore("resnet_v2_50").rows} - {"block1", "block2", "block3", "block4"}
+    assert rows <= set(TAKEN_SCOPES)
+
+
+def test_lists_of_any_kind_are_taken():
+    """Generators are read once, and rows of an array are tuples."""
+    same = get_architecture([TINY])
+    assert get_architecture(block for block in [TINY]) == same == Architecture(same.name, (b for b in [TINY]))
+    for args in (np.array(TINY.args), (unit for unit in TINY.args), [np.array(unit).tolist() for unit in TINY.args]):
+        assert get_architecture([TINY._replace(args=args)]) == same
+    for size in (np.array([32, 24]), [np.int64(32), 24], iter((32, 24)), (32, np.uint8(24))):
+        assert get_architecture(same, size).image_size == (32, 24)
+    assert get_architecture(same, np.array(32), np.int32(7)) == get_architecture(same, 32, 7)
+
+
+@pytest.mark.parametrize("root", [3, (64, 7), "abcd", {"depth": 3}, (64, 7, 2, 2, 2)])
+def test_a_malformed_root_is_named(root):
+    with pytest.raises(
+        TypeError, match=r"root must be a Root\(depth, kernel_size, stride, pool_stride\) or None, got "
+    ):
+        Architecture("net", (TINY,), root)
+
+
+def test_what_is_no_list_is_named():
+    for blocks in (TINY, "block1", 3):
+        with pytest.raises(TypeError, match="must be a list of Blocks, got"):
+            Architecture("net", blocks)
+    for args in (3, "units", {"depth": 4}):
+        with pytest.raises(TypeError, match="Block 'block1' needs a list of units, got"):
+            get_architecture([TINY._replace(args=args)])
+    with pytest.raises(ValueError, match=r"image_size must be one number or \(height, width\), got \(32,\)"):
+        get_architecture([TINY], (32,))
+    with pytest.raises(ValueError, match=r"global_pool must be one of \[True, False\], got 'no'"):
+        get_architecture([TINY], global_pool="no")
 
 
 def test_an_architecture_holds_everything_that_decides_what_is_built():

@@ -60,7 +60,7 @@ def test_the_table_of_the_page_is_the_data_frame(name):
 
 
 def test_a_layer_belongs_to_its_block_whatever_the_blocks_are_called():
-    scopes = ["conv1", "stage/1", "root", "classifier", "a", "a/unit_1", "images", "postnorm"]
+    scopes = ["stage/1", "stage/11", "unit_1", "a", "b/unit_1", "rooted", "blocks", "1"]
     exploration = explore([Block(scope, "basic_v2", [(8, 1)] * i) for i, scope in enumerate(scopes, 1)], 8)
     assert [(row.name, row.units) for row in exploration.rows] == [
         ("root", 0),
@@ -227,6 +227,8 @@ def test_the_explorer_follows_its_sliders():
 def test_bad_input_is_named():
     for wrong, message in {
         ("units", (1.5,)): "units must be a positive whole number, got 1.5",
+        ("units", 3): "units must be a list of whole numbers, one a block, got 3",
+        ("units", "34"): "units must be a list of whole numbers, one a block, got '34'",
         ("units", (-1, 2)): "units must be a positive whole number, got -1",
         ("base_depth", 0): "base_depth must be a positive whole number, got 0",
         ("unit", "bottle"): r"unit must be one of \['basic_v1', .*\], got 'bottle'",

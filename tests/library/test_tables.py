@@ -158,3 +158,11 @@ def test_tables_take_every_option_of_a_network():
     assert cost_table("alexnet_v2", channels_in=1).params.iloc[0] < cost_table("alexnet_v2").params.iloc[0]
     with pytest.raises(TypeError, match="layouts"):
         cost_table("resnet_v1_50", layouts="paper")
+
+
+@pytest.mark.parametrize("make", [cost_table, depth_table])
+def test_what_is_no_network_is_named(make):
+    with pytest.raises(TypeError, match="architectures must be a name, .*, or a list of these, got 50"):
+        make(50)
+    with pytest.raises(TypeError, match="architecture must be a name, an Architecture or a list of Blocks, got None"):
+        make(["resnet_v2_50", None])
