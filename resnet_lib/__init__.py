@@ -8,8 +8,9 @@ a network is first built. A map of the house, from the ground up; a module impor
 
     checks, records, tf_slim_compat       arguments; rows that survive a kill; tf-slim on today's TensorFlow
     layers, panels                        what a layer is and costs; what a reader moves, on any screen
-    units, convolutions, graph_cost       the table of kinds of units; padding; what any TensorFlow graph costs
-    blocks, shortcuts, other_nets, data   lists of units; networks that are not; what stands in data/
+    units, convolutions, flat_graph       the table of kinds of units; padding; a graph without functions
+    blocks, shortcuts, graph_cost, data   lists of units; what any TensorFlow graph costs; what stands in data/
+    other_nets                            networks that are not lists of units
     architectures                         whole networks, and all that are named
     accounting, resnet_utils              the closed form; what every residual network needs
     resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them
@@ -19,6 +20,7 @@ a network is first built. A map of the house, from the ground up; a module impor
     frozen_graph
     engines                               what runs a frozen graph, and exports
     network                               build, Network
+    keras_layer                           a Network that Keras trains
     timing, training_graph, training      measure
     sweep, __main__                       grids of runs; the command line
 """

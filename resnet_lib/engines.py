@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .checks import one_of, positive_int
+from .records import replacing
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -80,7 +81,7 @@ def in_slices(forward: Callable[[Any], Any], images: Any) -> Any:
     if not tf.executing_eagerly() or tf.config.list_physical_devices("GPU"):
         return forward(images)
     batch_size = images.shape[0]
-    limit = max(1, _SLICE_BYTES // (4 * prod(images.shape[1:])))
+    limit = max(1, _SLICE_BYTES // max(1, 4 * prod(images.shape[1:])))
     if batch_size <= limit:
         return forward(images)
     slices = ceil(batch_size / limit)
@@ -109,7 +110,16 @@ def _session(freeze, input_shape, precision):
         tf.graph_util.import_graph_def(frozen.constant(), name="")
     session = tf.compat.v1.Session(graph=graph)
     images, output = f"{frozen.images}:0", f"{frozen.output}:0"
-    return Compiled(lambda x: tf.constant(session.run(output, {images: x.numpy()})), precision)
+    return Compiled(lambda x: tf.constant(session.run(output, {images: _on_host(x, "session")})), precision)
+
+
+def _on_host(images, engine):
+    """The numbers of a tensor. Raises RuntimeError for a tensor that has none yet."""
+    if not hasattr(images, "numpy"):
+        raise RuntimeError(
+            f"engine {engine!r} works on numbers, outside of TensorFlow: within a tf.function use the engines 'tf' and 'xla'"
+        )
+    return images.numpy()
 
 
 _OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
@@ -132,7 +142,7 @@ def _openvino(freeze, input_shape, precision):
     def run(images):
         if images.shape[0] == 0:  # its pooling takes no empty batch
             return run(tf.zeros([1, *images.shape[1:]]))[:0]
-        return tf.constant(mine.request.infer([images.numpy()], share_inputs=True)[0])
+        return tf.constant(mine.request.infer([_on_host(images, "openvino")], share_inputs=True)[0])
 
     return Compiled(run, _openvino_precision(compiled))
 
@@ -186,9 +196,12 @@ def export_stablehlo(network: Any, path: str | Path, batch_size: int = 32, preci
     arguments = [_argument("images", images), *(_argument(name, value) for name, value in weights.items())]
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "forward.stablehlo").write_bytes(serialized)
-    (folder / "arguments.json").write_text(json.dumps(known | {"arguments": arguments}, indent=1))
-    np.savez(folder / "weights.npz", **{name: tf.cast(value, tf.float32).numpy() for name, value in weights.items()})
+    with replacing(folder / "forward.stablehlo") as file:
+        file.write(serialized)
+    with replacing(folder / "weights.npz") as file:
+        np.savez(file, **{name: tf.cast(value, tf.float32).numpy() for name, value in weights.items()})
+    with replacing(folder / "arguments.json") as file:
+        file.write(json.dumps(known | {"arguments": arguments}, indent=1).encode())
 
 
 def _stablehlo(network, images, precision):

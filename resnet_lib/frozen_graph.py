@@ -90,7 +90,11 @@ def _weights(function, graph_def):
     resources = {placeholder.op.name: resource for resource, placeholder in function.graph.captures}
     weights = {}
     for node in graph_def.node:
-        if node.op == "ReadVariableOp":
+        if (
+            node.op == "Identity" and node.input[0] in weights
+        ):  # a variable of a tf.distribute strategy is read through one
+            weights[node.name] = weights[node.input[0]]
+        elif node.op == "ReadVariableOp":
             resource = resources[node.input[0]]
             weights[node.name] = tf.raw_ops.ReadVariableOp(resource=resource, dtype=node.attr["dtype"].type)
         elif node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum:

@@ -20,7 +20,7 @@ import numpy as np
 
 from .checks import positive_int
 from .inception_modules import Branches, Outputs, Part, Residual, inception_module, residual_module, stacked
-from .resnet_utils import check_images, resnet_arg_scope
+from .resnet_utils import as_images, resnet_arg_scope
 from .tf_slim_compat import slim, tf
 
 __all__ = [
@@ -126,7 +126,7 @@ def _network(
     inputs, parts, head, name, num_classes, is_training, dropout_keep_prob, create_aux_logits, reuse, scope
 ) -> Outputs:
     """What the three networks share; from `num_classes` on, their arguments."""
-    check_images(inputs)
+    inputs = as_images(inputs)
     auxiliary = create_aux_logits and num_classes is not None
     _check_size(inputs, auxiliary)
     if num_classes is not None:

@@ -6,6 +6,7 @@ a graph of its own, so building twice in one process never clashes.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -20,8 +21,9 @@ from .checks import height_and_width, one_of
 from .engines import compile_network, export_saved_model, export_stablehlo, in_slices
 from .graph_cost import graph_cost
 from .other_nets import OTHER_NETS
+from .records import replacing
 from .slim_function import network_function, seeded_weights, wrapped
-from .tf_slim_compat import tf
+from .tf_slim_compat import check_eager, check_process, tf
 from .units import unit_kind
 
 
@@ -31,18 +33,36 @@ def shape_text(shape: Any) -> str:
 
 
 def checked_images(images: Any, shape: Any) -> tf.Tensor:
-    """`images` as a float32 tensor. Raises ValueError unless they are real numbers of that shape, none NaN or infinite."""
-    if not tf.is_tensor(images):
-        images = np.asarray(images)
-        if images.dtype.kind not in "fiub":
-            raise ValueError(f"images must hold real numbers, got an array of {images.dtype}")
-    images = tf.cast(images, tf.float32)
+    """`images` as a float32 tensor. Raises ValueError unless they are real numbers of that shape, at least one pixel each and
+    none NaN or infinite, and RuntimeError where they cannot be computed with."""
+    check_process()
+    images = tf.cast(_real_numbers(images), tf.float32)
     if not tf.TensorShape(shape).is_compatible_with(images.shape):
         raise ValueError(f"images must have the shape {shape_text(shape)}, got {shape_text(images.shape)}")
+    if 0 in images.shape[1:]:
+        raise ValueError(f"images must have a pixel at least, got the shape {shape_text(images.shape)}")
+    if not tf.executing_eagerly() and not tf.compat.v1.get_default_graph().building_function:
+        check_eager("a Network outside of a tf.function")
     if tf.executing_eagerly() and not np.isfinite(tf.reduce_sum(images)):  # or it only overflows
         which = np.unique(np.argwhere(~np.isfinite(images))[:, 0])
         if len(which):
             raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
+    return images
+
+
+def _real_numbers(images):
+    """An array, a tensor or a variable as a tensor. Raises ValueError for what holds no real numbers."""
+    given = type(images).__name__
+    try:
+        kept = tf.is_tensor(images) or hasattr(images, "__tf_tensor__")  # to Keras' variables as well flows a gradient
+        images = tf.convert_to_tensor(images) if kept else np.asarray(images)
+        dtype = tf.as_dtype(images.dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"images must be an array or a tensor of real numbers, got a {given}") from error
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(
+            f"images must hold real numbers, got an array of {images.dtype if isinstance(images, np.ndarray) else dtype.name}"
+        )
     return images
 
 
@@ -59,6 +79,7 @@ class Frozen:
         self.input_shape = network.input_shape
         self.engine = engine
         self.requested_precision = precision
+        check_eager("freeze")
         self._run, self.precision = compile_network(network.function, self.input_shape, precision, engine)
         sized = None not in network.input_shape[1:]
         self._cost = network.cost() if sized else None
@@ -85,8 +106,11 @@ class Frozen:
         return f"<Frozen {self.name}, {self.precision}{asked}, {self.engine}>"
 
 
-class Network:
+class Network(tf.Module):
     """A network with weights: `network(images)` gives the logits, `network.end_points(images)` every named tensor.
+
+    It is a tf.Module, so that a tf.Module or a tf.train.Checkpoint that holds it knows its variables. For a layer of Keras see
+    `keras_layer.keras_layer`.
 
     name: the variable scope; architecture: the description, with the sizes that it was built for, None for one of
     `other_nets.OTHER_NETS`; input_shape: of the images, (None, height, width, channels), None where any will do; graph: the
@@ -95,16 +119,25 @@ class Network:
 
     def __init__(self, name: str, architecture: Architecture | None, built: Any):
         """built: a slim network as `tf.compat.v1.wrap_function` gives it, images -> (net, end_points)."""
-        keys = tf.compat.v1.GraphKeys
-        self.name = name
+        self._scope = name
         self.architecture = architecture
         self.graph = built.graph
-        self.variables = self.graph.get_collection(keys.GLOBAL_VARIABLES)
-        self.trainable_variables = self.graph.get_collection(keys.TRAINABLE_VARIABLES)
         self._by_name = {_plain_name(variable): variable for variable in self.variables}
         self._built = built  # owns the variables
         self._input = built.inputs[0]
         self._net, self._end_point_tensors = built.structured_outputs
+
+    @property
+    def name(self) -> str:
+        return self._scope
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return self.graph.get_collection(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES)
+
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        return self.graph.get_collection(tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES)
 
     @property
     def input_shape(self) -> tuple:
@@ -122,8 +155,10 @@ class Network:
     def __call__(self, images: Any) -> tf.Tensor:
         """[batch, height, width, channels] -> logits [batch, 1, 1, num_classes] (or features), as `resnet_v2` returns them.
 
-        images: a NumPy array or a tensor of any real type. Raises ValueError for another shape and for NaN or infinity.
+        images: a NumPy array, a tensor or a variable of any real type. Raises ValueError for another shape and for NaN or
+        infinity, RuntimeError within a layer of Keras.
         """
+        _refuse_in_keras_layer()
         return self.forward(checked_images(images, self._input.shape))
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
@@ -156,31 +191,38 @@ class Network:
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 
     def save(self, path: str | PathLike) -> None:
-        """Writes every variable to a file of NumPy's .npz format, under its name without the ":0"."""
-        with open(path, "wb") as file:
+        """Writes every variable to a file of NumPy's .npz format, under its name without the ":0".
+
+        Who is interrupted, or finds the disk full, leaves an older file of that name as it was."""
+        with replacing(path) as file:
             np.savez(file, **{_plain_name(variable): variable.numpy() for variable in self.variables})
 
     def load(self, path: str | PathLike) -> None:
         """Takes the value of every variable from a file that `save` or, as a checkpoint, `training.train` has written.
 
-        Raises ValueError when a variable is not there or has another shape, before any is changed.
+        Raises ValueError for another kind of file and one that is cut short, when a variable is not there or has another
+        shape, before any is changed; and OSError when it cannot be read.
         """
-        with np.load(path) as saved:
-            names = [_plain_name(variable) for variable in self.variables]
-            self.assign({name: saved[name] for name in names if name in saved.files}, f"path: {path}")
+        self.assign(_arrays(path), f"path: {path}")
 
     def assign(self, values: dict[str, np.ndarray], source: str = "values") -> None:
         """Gives every variable its value, by its name without the ":0". source: what an error calls `values`.
 
         Raises ValueError when a variable is not there or has another shape, before any is changed.
         """
+        check_eager("assign")
+        new = []
         for variable in self.variables:
-            value, wanted = values.get(_plain_name(variable)), tuple(variable.shape)
+            name, wanted = _plain_name(variable), tuple(variable.shape)
+            value = np.asarray(values[name]) if name in values else None
             if value is None or value.shape != wanted:
                 found = "nothing of that name" if value is None else f"the shape {value.shape}"
-                raise ValueError(f"{source} has {found} for {_plain_name(variable)}, whose shape is {wanted}")
-        for variable in self.variables:
-            variable.assign(values[_plain_name(variable)])
+                raise ValueError(f"{source} has {found} for {name}, whose shape is {wanted}")
+            if value.dtype.kind not in "fiub":
+                raise ValueError(f"{source} has no real numbers for {name}, but {value.dtype}")
+            new.append(value)
+        for variable, value in zip(self.variables, new, strict=True):
+            variable.assign(value)
 
     def rewired(self, order: dict[str, list[int]]) -> Network:
         """The network with units left out, repeated or in another order: a Network on the same variables.
@@ -247,6 +289,35 @@ class Network:
 
     def __repr__(self):
         return f"<Network {self.name}: {shape_text(self._input.shape)} -> {shape_text(self._net.shape)}>"
+
+    def __reduce__(self):
+        raise TypeError(
+            "a Network holds a graph of TensorFlow, which cannot be copied or pickled: `save` keeps its weights, "
+            "and `build` and `load` make it again"
+        )
+
+
+def _refuse_in_keras_layer():
+    """Raises RuntimeError within a call of a Keras 3 layer: Keras trains what its layers track, and a Network that one of them
+    only calls would stay as it is, in silence."""
+    state = sys.modules.get("keras.src.backend.common.global_state")  # where Keras keeps the call that is under way
+    call = state.get_global_attribute("current_call_ctx") if hasattr(state, "get_global_attribute") else None
+    if call is not None:
+        raise RuntimeError(
+            f"the Keras layer {call.entry_layer.name!r} calls a Network, whose variables it does not track, so that they would "
+            "not train: call keras_layer.keras_layer(network) there, or network.freeze() for weights that shall stay"
+        )
+
+
+def _arrays(path):
+    """Name -> array of an .npz file. Raises ValueError, naming `path`, for any other file and one that is cut short."""
+    try:
+        with np.load(path) as saved:
+            return dict(saved)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile, zlib, struct and NumPy have each their own
+        raise ValueError(f"path: {path} is not a whole .npz file, as Network.save writes it: {error}") from error
 
 
 def _check_order(order, blocks):

@@ -14,22 +14,28 @@ from .checks import OWN, height_and_width, own, positive_int
 
 
 class OtherNet(NamedTuple):
-    """module: the one that has the network under its name; arg_scope: of its layers, there; image_size: it is made for."""
+    """module: the one that has the network under its name; arg_scope: of its layers, there; image_size: it is made for;
+    smallest: below it, nothing is left for its last layers."""
 
     module: str
     arg_scope: str
     image_size: int
+    smallest: int
+
+    @property
+    def of_tf_slim(self) -> bool:
+        return self.module.startswith("tf_slim")
 
 
 OTHER_NETS = {
-    "alexnet_v2": OtherNet("tf_slim.nets.alexnet", "alexnet_v2_arg_scope", 224),
-    "vgg_16": OtherNet("tf_slim.nets.vgg", "vgg_arg_scope", 224),
-    "vgg_19": OtherNet("tf_slim.nets.vgg", "vgg_arg_scope", 224),
-    "inception_v1": OtherNet("tf_slim.nets.inception_v1", "inception_v1_arg_scope", 224),
-    "inception_v3": OtherNet("tf_slim.nets.inception_v3", "inception_v3_arg_scope", 299),
-    "inception_v4": OtherNet("resnet_lib.inception", "inception_arg_scope", 299),
-    "inception_resnet_v1": OtherNet("resnet_lib.inception", "inception_arg_scope", 299),
-    "inception_resnet_v2": OtherNet("resnet_lib.inception", "inception_arg_scope", 299),
+    "alexnet_v2": OtherNet("tf_slim.nets.alexnet", "alexnet_v2_arg_scope", 224, 195),
+    "vgg_16": OtherNet("tf_slim.nets.vgg", "vgg_arg_scope", 224, 224),
+    "vgg_19": OtherNet("tf_slim.nets.vgg", "vgg_arg_scope", 224, 224),
+    "inception_v1": OtherNet("tf_slim.nets.inception_v1", "inception_v1_arg_scope", 224, 193),
+    "inception_v3": OtherNet("tf_slim.nets.inception_v3", "inception_v3_arg_scope", 299, 107),
+    "inception_v4": OtherNet("resnet_lib.inception", "inception_arg_scope", 299, 75),
+    "inception_resnet_v1": OtherNet("resnet_lib.inception", "inception_arg_scope", 299, 75),
+    "inception_resnet_v2": OtherNet("resnet_lib.inception", "inception_arg_scope", 299, 75),
 }
 
 
@@ -39,7 +45,7 @@ def function(name: str, num_classes: int | None) -> Callable[[Any], tuple[Any, d
 
     net = OTHER_NETS[name]
     module = import_module(net.module)
-    rank_4 = {"spatial_squeeze": False} if net.module.startswith("tf_slim") else {}  # ours are of rank 4 anyway
+    rank_4 = {"spatial_squeeze": False} if net.of_tf_slim else {}  # ours are of rank 4 anyway
 
     def network(images):
         with (
@@ -73,10 +79,16 @@ def check_options(
     for option, value in changes.items():
         if value is not None and value is not True:
             raise ValueError(f"{option}: {name!r} is not a list of Blocks; got {value!r}")
-    size = OTHER_NETS[name].image_size if own(image_size) else image_size
+    net = OTHER_NETS[name]
+    size = net.image_size if own(image_size) else image_size
     classes = 1000 if own(num_classes) else num_classes
-    if size is not None:
-        height_and_width(size)
+    if size is not None and min(height_and_width(size)) < net.smallest:
+        raise ValueError(f"image_size: {name!r} takes images of {net.smallest}x{net.smallest} or more, got {size!r}")
     if classes is not None:
         classes = positive_int("num_classes", classes)
+    elif net.of_tf_slim:
+        raise ValueError(
+            f"num_classes: {name!r} is tf-slim's, which needs a number of classes, got None; "
+            "`Network.end_points` gives its features"
+        )
     return size, classes, positive_int("channels_in", channels_in)

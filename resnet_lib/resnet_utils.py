@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from .architectures import ARCHITECTURES, Architecture
-from .blocks import Block, Root, check_reachable
+from .blocks import Block, Root, blocks_output_stride, check_reachable
 from .convolutions import CONVOLUTIONS, conv2d_same, subsample
 from .tf_slim_compat import slim, tf
 from .units import OPTIONS, Unit, UnitKind, kind_of_function, registered_functions, unit_arguments, unit_kind
@@ -45,6 +47,15 @@ def _heard_options(function, kind, options):
                 "units.UnitKind that has the option"
             )
     return {}
+
+
+def blocks_stride(
+    blocks: Sequence[Block], output_stride: int | None, root: Root | None, unit_options: dict[str, str]
+) -> int | None:
+    """The output stride that the blocks must reach for the network's. Raises what `stack_blocks_dense` would: asked before the
+    network's scope is entered, it leaves that name to a corrected call."""
+    strides = [unit["stride"] for *_, units in _stacked_units(blocks, unit_options) for unit in units]
+    return blocks_output_stride(output_stride, root, strides)
 
 
 def _stacked_units(blocks, unit_options):
@@ -108,8 +119,14 @@ def resnet_arg_scope(
     """Defaults of every layer in a ResNet: L2, He initialization, batch norm and ReLU after each convolution, SAME pooling.
 
     weight_decay is 0.001 as in the source text; He et al. (2015, section 3.4) and tf-slim use 0.0001. is_training comes
-    first, as in the source text; tf-slim's own `resnet_arg_scope` does not have it, so pass the others by name.
+    first, as in the source text; tf-slim's own `resnet_arg_scope` does not have it, so pass the others by name. Raises
+    TypeError for an is_training that is neither True, False nor a tensor, such as the weight_decay of a call of tf-slim's.
     """
+    if not isinstance(is_training, bool | np.bool_) and not tf.is_tensor(is_training):
+        raise TypeError(
+            f"is_training must be True or False, got {is_training!r}; it comes first here, where tf-slim has weight_decay: "
+            "write resnet_arg_scope(weight_decay=...)"
+        )
     batch_norm = {
         "decay": batch_norm_decay,
         "epsilon": batch_norm_epsilon,
@@ -133,11 +150,14 @@ def resnet_arg_scope(
         return scope
 
 
-def check_images(inputs: tf.Tensor) -> None:
-    """Raises ValueError when `inputs` is not of rank 4 with a known number of channels."""
+def as_images(inputs: Any) -> tf.Tensor:
+    """`inputs` as a tensor: what is none, such as an array, becomes one of float32. Raises ValueError when it is not of rank 4
+    with a known number of channels."""
+    inputs = tf.convert_to_tensor(inputs, None if hasattr(inputs, "get_shape") else tf.float32)
     shape = inputs.get_shape()
     if shape.rank != 4 or shape[3] is None:
         raise ValueError(f"inputs must be [batch, height, width, channels] with the channels known, got {shape}")
+    return inputs
 
 
 @contextmanager
@@ -148,14 +168,11 @@ def network_scope(
     is_training: bool | None,
     reuse: bool | None,
     scope: str | None,
-    unit_options: dict[str, str],
 ) -> Iterator[str]:
     """The variable scope of a network; every convolution, unit and block in it is collected. Yields the collection's name.
 
-    is_training: of the batch norms and of dropout, None takes what the arg scope says. Malformed blocks are refused, as
-    `stack_blocks_dense` does, before the name of the scope is taken, so that a corrected call gets it.
+    is_training: of the batch norms and of dropout, None takes what the arg scope says.
     """
-    _stacked_units(blocks, unit_options)
     functions = {unit_function(block.unit_fn)[0] for block in blocks} | {*registered_functions()}
     collecting = [function for function in functions if slim.has_arg_scope(function)]
     training = {} if is_training is None else {"is_training": is_training}
@@ -216,6 +233,7 @@ def named_network(name: str, network: Callable) -> Callable:
         )
 
     named.__name__ = named.__qualname__ = name
+    named.__module__ = network.__module__  # where pickle finds it
     named.__doc__ = (
         f"ResNet V{architecture.version} of {architecture.layers} layers, units {architecture.units}, stride layout "
         f"{architecture.layout!r}, shortcut {architecture.shortcut!r}: see `resnet_v{architecture.version}`."

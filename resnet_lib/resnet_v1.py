@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .blocks import IMAGENET_ROOT, Block, Root, blocks_output_stride
+from .blocks import IMAGENET_ROOT, Block, Root
 from .checks import one_of
 from .convolutions import conv1x1, conv2d_same
 from .resnet_utils import (
-    check_images,
+    as_images,
+    blocks_stride,
     classifier,
     named_network,
     network_scope,
@@ -118,13 +119,14 @@ def resnet_v1(
 
     Source: He et al. 2015 (arXiv:1512.03385), section 3.3 and Table 1. With shortcut="none" it is their plain network.
     """
-    check_images(inputs)
+    inputs = as_images(inputs)
     blocks = list(blocks)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope, options) as collection:
+    stride = blocks_stride(blocks, output_stride, root, options)
+    with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope) as collection:
         net = root_block(inputs, root)
-        net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root), unit_options=options)
+        net = stack_blocks_dense(net, blocks, stride, unit_options=options)
         return classifier(net, num_classes, global_pool, collection)
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .blocks import IMAGENET_ROOT, Block, Root, blocks_output_stride
+from .blocks import IMAGENET_ROOT, Block, Root
 from .checks import one_of
 from .convolutions import conv1x1, conv2d_same
 from .resnet_utils import (
-    check_images,
+    as_images,
+    blocks_stride,
     classifier,
     named_network,
     network_scope,
@@ -141,15 +142,16 @@ def resnet_v2(
     Raises ValueError for inputs of another rank and for an output_stride out of reach.
     Source: He et al. 2016 (arXiv:1603.05027), Appendix, for the root without and the end with BN and ReLU.
     """
-    check_images(inputs)
+    inputs = as_images(inputs)
     blocks = list(blocks)
     root = root if include_root_block else None
     options = {"shortcut": shortcut, "stride_in": stride_in}
-    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope, options) as collection:
+    stride = blocks_stride(blocks, output_stride, root, options)
+    with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope) as collection:
         # The first unit brings its own BN and ReLU, so the root has none.
         with slim.arg_scope([slim.conv2d], **BARE):
             net = root_block(inputs, root)
-        net = stack_blocks_dense(net, blocks, blocks_output_stride(output_stride, root), unit_options=options)
+        net = stack_blocks_dense(net, blocks, stride, unit_options=options)
         # No unit ends with BN and ReLU, so the last one needs them here.
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope="postnorm")
         return classifier(net, num_classes, global_pool, collection)

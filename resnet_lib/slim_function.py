@@ -10,7 +10,7 @@ from typing import Any
 from . import resnet_v1, resnet_v2
 from .architectures import Architecture
 from .resnet_utils import resnet_arg_scope
-from .tf_slim_compat import quick_building, slim, tf
+from .tf_slim_compat import check_eager, quick_building, slim, tf
 
 
 def seeded_weights(seed: int | None) -> Callable:
@@ -63,10 +63,13 @@ def network_function(architecture: Architecture, *, seed: int | None = None, **s
 
 
 def wrapped(function: Callable, input_shape: Any, getter: Callable | None) -> Any:
-    """A slim network as a callable of its own graph; getter: a custom getter of its variables."""
+    """A slim network as a callable of its own graph; getter: a custom getter of its variables. Raises RuntimeError outside of
+    eager mode, where the callable would lack values."""
+    check_eager("build")
 
     def network(images):
-        with tf.compat.v1.variable_scope(tf.compat.v1.get_variable_scope(), custom_getter=getter):
+        scope = tf.compat.v1.get_variable_scope()
+        with tf.compat.v1.variable_scope(scope, custom_getter=getter, use_resource=True):
             return function(images)
 
     with quick_building():

@@ -154,9 +154,10 @@ class _Patch(NamedTuple):
     quick: Callable
 
 
-_lock = threading.Lock()
-_builds = 0  # how many `quick_building` are entered, in all threads together
+_lock = threading.RLock()
+_builds = 0  # how many `quick_building` are entered, one within the other
 _patches: list[_Patch] = []  # what stands while there is one
+_process: int | None = None  # the process in which TensorFlow has worked for this library
 
 
 def _patch():
@@ -183,17 +184,40 @@ def _restore():
 def quick_building() -> Iterator[None]:
     """Within it networks are built faster, and the same networks: two slow functions of TensorFlow give their answers sooner.
 
-    It may be entered within itself and in several threads. With the last one left, TensorFlow is as it was.
+    One thread builds at a time, without the arg scopes around it: tf-slim keeps these in one list for all threads, so that
+    another's batch norms would come in. It may be entered within itself. With the last one left, TensorFlow is as it was.
     """
     global _builds
-    with _lock:
+    check_process()
+    with _lock, slim.arg_scope({}):
         if _builds == 0:
             _patch()
         _builds += 1
-    try:
-        yield
-    finally:
-        with _lock:
+        try:
+            yield
+        finally:
             _builds -= 1
             if _builds == 0:
                 _restore()
+
+
+def check_process() -> None:
+    """Raises RuntimeError in a process that was forked from one in which networks were built: TensorFlow's threads are not
+    there, and it would wait for them for ever."""
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise RuntimeError(
+            "TensorFlow cannot go on in a process forked from one that has built a network: start processes by "
+            "multiprocessing.get_context('spawn'), and build or load the network there"
+        )
+
+
+def check_eager(what: str) -> None:
+    """Raises RuntimeError where TensorFlow does not compute at once."""
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            f"{what} needs TensorFlow's eager mode: not within a tf.Graph or a tf.function, nor after "
+            "disable_eager_execution or disable_v2_behavior; there, tf-slim functions such as resnet_v2_50 and "
+            "slim_function.network_function make networks"
+        )

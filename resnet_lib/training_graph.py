@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,10 +14,6 @@ from .tf_slim_compat import quick_building, tf
 # nothing. There each operation has one thread, and the cores take different ones: the gradient for a layer's weights
 # beside that for its input. Measured by experiments/bench_training.py.
 _SMALL = 2**15
-
-# tf-slim has one stack of argument scopes for all threads. Two that build at a time would take each other's arguments, and
-# without an error: a unit in evaluation mode in a step of training.
-_building = threading.Lock()
 
 
 def thread_numbers(pixels: int, threads: int | None) -> tuple[int, int]:
@@ -42,8 +37,7 @@ class TrainingGraph:
     """What `training.train` runs.
 
     network: as `network.network_function` makes it, a function (images, is_training) -> (logits, end_points), called
-    twice here, on one set of variables. variables, names: of the network and of the optimizer, in order of creation. In
-    whatever threads, one graph is built at a time.
+    twice here, on one set of variables. variables, names: of the network and of the optimizer, in order of creation.
     """
 
     def __init__(
@@ -58,7 +52,7 @@ class TrainingGraph:
         height, width, _ = image_shape
         per_operation, operations = thread_numbers(batch_size * height * width, threads)
         self._batches_at_once = max(1, operations)  # in evaluation
-        with _building, tf.Graph().as_default() as graph, quick_building():
+        with tf.Graph().as_default() as graph, quick_building():
             tf.compat.v1.set_random_seed(seed)  # of dropout; the weights have seeds of their own
             self.images = tf.compat.v1.placeholder(tf.float32, [None, *image_shape])
             self.labels = tf.compat.v1.placeholder(tf.int32, [None])

@@ -1,15 +1,34 @@
+import copy
+import errno
 import functools
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from slim_networks import randomize
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost, engines
+from resnet_lib import (
+    ARCHITECTURES,
+    Architecture,
+    Block,
+    Root,
+    build,
+    cost,
+    engines,
+    explore,
+    other_nets,
+    tf_slim_compat,
+)
+from resnet_lib.engines import ENGINES
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.network import network_function
 from resnet_lib.other_nets import OTHER_NETS
-from resnet_lib.tf_slim_compat import tf
+from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
 
@@ -26,7 +45,7 @@ def images(*shape):
 @functools.cache
 def graph_counts(architecture):
     """(params, MACs, activations) of a network's graph, and of the second unit of each of its blocks."""
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default() as graph, quick_building():
         size = architecture.image_size
         inputs = tf.compat.v1.placeholder(tf.float32, [None, size, size, 3])
         network_function(architecture)(inputs)
@@ -90,7 +109,12 @@ OTHER_COUNTS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in OTHER_NETS if name not in ("inception_v4", "inception_resnet_v2")])
+@pytest.mark.parametrize("name", OTHER_COUNTS)
+def test_networks_without_blocks_cost_what_is_published(name):
+    assert cost(name)[:2] == OTHER_COUNTS[name]
+
+
+@pytest.mark.parametrize("name", ["alexnet_v2", "inception_v1", "inception_resnet_v1"])
 def test_networks_without_blocks_are_built_counted_and_run(name):
     size = OTHER_NETS[name].image_size
     network = build(name)
@@ -101,6 +125,26 @@ def test_networks_without_blocks_are_built_counted_and_run(name):
     assert any(key.startswith(("conv1", "Conv2d_1a")) for key in network.end_points(images(1, size, size, 3)))
     with pytest.raises(ValueError, match=f"{name!r} is not a list of Blocks"):
         network.trace()
+
+
+@pytest.mark.parametrize("name", OTHER_NETS)
+def test_what_networks_without_blocks_cannot_be_built_for_is_named(name):
+    smallest = OTHER_NETS[name].smallest
+    with pytest.raises(
+        ValueError, match=f"image_size: {name!r} takes images of {smallest}x{smallest} or more, got {smallest - 1}"
+    ):
+        build(name, smallest - 1)
+    if OTHER_NETS[name].of_tf_slim:
+        with pytest.raises(ValueError, match=f"num_classes: {name!r} .* needs a number of classes, got None"):
+            cost(name, num_classes=None)
+
+
+@pytest.mark.parametrize("name", ["alexnet_v2", "vgg_16", "inception_v1", "inception_v3", "inception_v4"])
+def test_the_smallest_images_are_enough_and_smaller_ones_are_not(name):
+    assert cost(name, OTHER_NETS[name].smallest).macs > 0
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="Negative dimension|at least"):
+        smaller = OTHER_NETS[name].smallest - 1
+        other_nets.function(name, 10)(tf.compat.v1.placeholder(tf.float32, [None, smaller, smaller, 3]))
 
 
 def test_options_of_blocks_do_not_fit_networks_without_them():
@@ -183,6 +227,9 @@ def test_any_image_size_and_features():
     network = build(BLOCKS, image_size=None, num_classes=None, global_pool=False, channels_in=1)
     assert network.input_shape == (None, None, None, 1)
     assert network(images(1, 33, 20, 1)).shape == (1, 5, 3, 16)
+    for engine in (None, *ENGINES):
+        with pytest.raises(ValueError, match=r"images must have a pixel at least, got the shape \[2, 0, 20, 1\]"):
+            (network.freeze(engine=engine) if engine else network)(images(2, 0, 20, 1))
 
 
 def test_a_network_runs_inside_a_tf_function(network):
@@ -198,6 +245,87 @@ def test_a_large_batch_in_slices_gives_the_outputs_of_the_whole(network, monkeyp
     np.testing.assert_allclose(network(x), whole, rtol=1e-5)
     assert sorted(sizes) == [1, 2, 2, 2]
     assert network(x[:2]).shape[0] == 2 and sizes[4:] == [2]
+
+
+@pytest.mark.parametrize("kind", ["tensorflow", "keras"])
+@pytest.mark.parametrize("engine", [None, *ENGINES])
+def test_a_variable_can_be_the_image(network, engine, kind):
+    """As in DeepDream: the gradient reaches it wherever TensorFlow computes."""
+    run = network.freeze(engine=engine) if engine else network
+    x = images(2, 32, 32, 3)
+    variable = tf.Variable(x) if kind == "tensorflow" else tf.keras.Variable(x)
+    with tf.GradientTape() as tape:
+        logits = run(variable)
+        loss = tf.reduce_sum(logits[..., 0])
+    np.testing.assert_allclose(logits, network(x), rtol=1e-4, atol=1e-5)
+    gradient = tape.gradient(loss, variable.value if kind == "keras" else variable)
+    if engine in ("session", "openvino"):
+        assert gradient is None
+    else:
+        step = 1e-2 * gradient / tf.norm(gradient)
+        change = tf.reduce_sum((run(x + step) - run(x))[..., 0])
+        np.testing.assert_allclose(change, 1e-2 * tf.norm(gradient), rtol=0.1)
+
+
+@pytest.mark.parametrize("engine", ["session", "openvino"])
+def test_an_engine_outside_of_tensorflow_says_so_within_a_tf_function(network, engine):
+    frozen = network.freeze(engine=engine)
+    with pytest.raises(RuntimeError, match=f"engine {engine!r} works on numbers, .* use the engines 'tf' and 'xla'"):
+        tf.function(frozen, autograph=False)(images(1, 32, 32, 3))
+
+
+def test_where_tensorflow_does_not_compute_at_once_a_network_says_so(network):
+    refused = pytest.raises(RuntimeError, match="needs TensorFlow's eager mode")
+    with tf.Graph().as_default():
+        for call in (lambda: build(BLOCKS, 32), lambda: network(images(1, 32, 32, 3)), network.freeze):
+            with refused:
+                call()
+        with refused:
+            network.assign({})
+    with refused:
+        tf.function(lambda: build(BLOCKS, 32), autograph=False)()
+
+
+def test_after_disable_v2_behavior_too():
+    program = (
+        "from resnet_lib import build; from resnet_lib.tf_slim_compat import tf; tf.compat.v1.disable_v2_behavior()\n"
+        "try: build('resnet_v1_cifar_20')\nexcept RuntimeError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.startswith("build needs TensorFlow's eager mode"), run.stderr
+
+
+def test_in_a_forked_process_a_network_says_so(network, monkeypatch):
+    """TensorFlow would wait there for threads that do not exist."""
+    monkeypatch.setattr(tf_slim_compat, "_process", os.getpid() + 1)
+    for call in (lambda: build(BLOCKS, 32), lambda: network(images(1, 32, 32, 3))):
+        with pytest.raises(RuntimeError, match="cannot go on in a process forked .*'spawn'"):
+            call()
+
+
+def test_a_network_is_what_it_is_whatever_the_arg_scopes_around(network):
+    with slim.arg_scope([slim.conv2d], padding="VALID", normalizer_fn=None):
+        same = build(BLOCKS, image_size=32, num_classes=5)
+    assert np.array_equal(same(images(1, 32, 32, 3)), network(images(1, 32, 32, 3)))
+
+
+def test_variables_of_a_distribution_strategy_are_frozen_and_exported(tmp_path):
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        network = build(BLOCKS, image_size=32, num_classes=5)
+    x = images(2, 32, 32, 3)
+    for precision in ("float32", "bfloat16"):
+        np.testing.assert_allclose(
+            network.freeze(precision)(x), network(x), atol=0.05 if precision == "bfloat16" else 1e-5
+        )
+    network.export_stablehlo(tmp_path, 2)
+    saved = np.load(tmp_path / "weights.npz")
+    assert sum(saved[name].size for name in saved.files) > network.cost().params
+
+
+def test_a_network_cannot_be_copied(network):
+    for copied in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="a Network holds a graph .* `save` keeps its weights"):
+            copied(network)
 
 
 def test_a_callable_unit_works_as_well_as_its_name(network):
@@ -216,6 +344,18 @@ def test_bad_images_are_named(network):
         network.end_points(images(1, 32, 31, 3))
     with pytest.raises(ValueError, match="images must hold real numbers, got an array of <U"):
         network(np.full([1, 32, 32, 3], "pixel"))
+    for bad, found in (
+        (np.zeros([1, 32, 32, 3], complex), "complex128"),
+        (tf.zeros([1], tf.complex64), "complex64"),
+        (None, "object"),
+    ):
+        with pytest.raises(ValueError, match=f"images must hold real numbers, got an array of {found}"):
+            network(bad)
+    for bad in (tf.ragged.constant([[1.0], []]), tf.sparse.from_dense([[1.0]]), np.datetime64("now")):
+        with pytest.raises(
+            ValueError, match=f"images must be an array or a tensor of real numbers, got a {type(bad).__name__}"
+        ):
+            network(bad)
     bad = images(3, 32, 32, 3)
     bad[1, 4, 5, 0] = np.nan
     bad[2, 4, 5, 0] = np.inf
@@ -266,6 +406,53 @@ def test_a_file_of_another_network_is_refused_and_changes_nothing(tmp_path, netw
     with pytest.raises(ValueError, match=r"path: .*weights.npz has nothing of that name for resnet_v2/block2/unit_1/"):
         network.load(path)
     assert all(np.array_equal(old, v) for old, v in zip(before, network.variables, strict=True))
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, network, monkeypatch):
+    path = tmp_path / "weights.npz"
+    network.save(path)
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"PK begun")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        network.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["cut short", "an array", "a text", "a checkpoint", "damaged", "empty"])
+def test_what_is_no_file_of_weights_is_named(tmp_path, network, kind):
+    path = tmp_path / "weights.npz"
+    network.save(path)
+    whole = path.read_bytes()
+    if kind == "an array":
+        np.save(tmp_path / "one.npy", np.zeros(3))
+        path = tmp_path / "one.npy"
+    elif kind == "a checkpoint":
+        path = tf.train.Checkpoint(net=network).save(tmp_path / "model") + ".index"
+    else:
+        damaged = whole[:200] + bytes(50) + whole[250:]
+        path.write_bytes({"cut short": whole[:-500], "a text": b"weights", "damaged": damaged, "empty": b""}[kind])
+    before = [variable.numpy() for variable in network.variables]
+    with pytest.raises(
+        ValueError, match=f"path: .*{Path(path).name} is not a whole .npz file, as Network.save writes it"
+    ):
+        network.load(path)
+    assert all(np.array_equal(v, old) for v, old in zip(network.variables, before, strict=True))
+    with pytest.raises(FileNotFoundError):
+        network.load(tmp_path / "missing.npz")
+
+
+def test_values_that_are_no_numbers_change_nothing(network):
+    values = {variable.name.split(":")[0]: variable.numpy() * 0 for variable in network.variables}
+    values["resnet_v2/logits/biases"] = ["a", "b", "c", "d", "e"]
+    before = network.variables[0].numpy()
+    with pytest.raises(ValueError, match="values has no real numbers for resnet_v2/logits/biases, but <U1"):
+        network.assign(values)
+    assert np.array_equal(network.variables[0], before)
 
 
 THREE = (Block("block1", "basic_v2", [(4, 1)] * 3), Block("block2", "basic_v2", [(6, 2), (6, 1)]))
@@ -344,3 +531,30 @@ def test_an_order_that_does_not_fit_is_named(rewirable):
             rewirable.rewired(dict([order]))
     with pytest.raises(ValueError, match="'alexnet_v2' is not a list of Blocks, so it has no units to rewire"):
         build("alexnet_v2").rewired({})
+
+
+def test_names_with_parts_are_never_mistaken():
+    """Each block is rewired by itself, and counted where it stands."""
+    blocks = [
+        Block(scope, "basic_v2", [(4, 1)] * 2) for scope in ("stage/1", "stage/11", "unit_1", "unit_2/unit_1", "Rooted")
+    ]
+    net = build(Architecture("zoo/net", tuple(blocks), Root(4, 3, 1, 1)), 8, 3)
+    randomize({variable.name.split(":")[0]: variable for variable in net.variables})
+    x = images(2, 8, 8, 3)
+    assert {block.scope for block in blocks} < net.end_points(x).keys()
+    outputs = [net.rewired({block.scope: [2, 1]})(x).numpy() for block in blocks]
+    twice = [net.rewired({block.scope: [2, 1]}).rewired({block.scope: [2, 1]})(x).numpy() for block in blocks]
+    assert len({output.tobytes() for output in outputs}) == len(blocks)
+    assert all(np.array_equal(output, net(x)) for output in twice)
+    assert [row.name for row in explore(net.architecture).rows] == [
+        "root",
+        *(block.scope for block in blocks),
+        "classifier",
+    ]
+    assert net.cost() == explore(net.architecture).cost == tuple(graph_cost(net)[:3])
+
+
+def test_recurrent_blocks_share_nothing_whatever_they_are_called():
+    net = build([Block(scope, "recurrent", [(4, 1)] * 3) for scope in ("unit_1", "unit_2")], 8, 3)
+    shared = {variable.name for variable in net.variables if "/shared/" in variable.name and "weights" in variable.name}
+    assert {name.split("/")[1] for name in shared} == {"unit_1", "unit_2"} and len(shared) == 4

@@ -1,11 +1,13 @@
 """ResNet V2 against two independent implementations, tf-slim's own and Keras', and against tf-slim's own tests."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tf_slim.nets.resnet_v2 as theirs
 from slim_networks import assert_equal_outputs, images, randomize, run_ported_tests, variables, wrapped
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, Unit, resnet_v2, trace
+from resnet_lib import ARCHITECTURES, Architecture, Block, Unit, orderings, resnet_v1, resnet_v2, trace
 from resnet_lib.resnet_utils import resnet_arg_scope
 from resnet_lib.tf_slim_compat import slim, tf
 
@@ -137,10 +139,46 @@ def test_bad_inputs_are_named():
             resnet_v2.resnet_v2(tf.zeros([32, 32, 3]), TINY)
         with pytest.raises(ValueError, match="with the channels known"):
             resnet_v2.resnet_v2(tf.compat.v1.placeholder(tf.float32, [1, 8, 8, None]), TINY)
-        with pytest.raises(ValueError, match="output_stride must be a multiple of 4 .*, got 6"):
+        with pytest.raises(ValueError, match=r"output_stride must be one of \[4, .*, got 6"):
             resnet_v2.resnet_v2(tf.zeros([1, 32, 32, 3]), TINY, output_stride=6)
         with pytest.raises(ValueError, match="The target output_stride cannot be reached"):
             resnet_v2.resnet_v2(tf.zeros([1, 32, 32, 3]), TINY, output_stride=64)
+
+
+def test_arrays_are_images_too():
+    x = np.random.default_rng(0).integers(0, 9, [2, 16, 16, 3])
+    with tf.Graph().as_default(), slim.arg_scope(resnet_v2.resnet_arg_scope(is_training=False)):
+        for images in (x, x.astype(np.uint8), x.astype(np.float64).tolist(), tf.Variable(x, dtype=tf.float32)):
+            net, end_points = resnet_v2.resnet_v2(images, TINY, 3, scope="net", reuse=tf.compat.v1.AUTO_REUSE)
+            assert net.dtype == tf.float32 and net.shape == (2, 1, 1, 3)
+        assert len(tf.compat.v1.global_variables("net/")) == len(
+            {v.name for v in tf.compat.v1.global_variables("net/")}
+        )
+
+
+@pytest.mark.parametrize("value", [0.0005, np.float32(0.1), 1, 0, "yes", None])
+def test_a_call_meant_for_tf_slims_arg_scope_is_refused(value):
+    with pytest.raises(
+        TypeError, match=r"is_training must be True or False, got .*resnet_arg_scope\(weight_decay=...\)"
+    ):
+        resnet_v2.resnet_arg_scope(value)
+
+
+def test_is_training_may_be_a_tensor():
+    for value in (True, np.bool_(False), tf.constant(True)):
+        assert resnet_v2.resnet_arg_scope(value)
+
+
+def test_named_networks_and_units_can_be_pickled():
+    for function in (
+        resnet_v1.resnet_v1_50,
+        resnet_v2.resnet_v2_18,
+        resnet_v2.bottleneck,
+        *orderings.UNIT_FNS.values(),
+    ):
+        assert pickle.loads(pickle.dumps(function)) is function
+    with pytest.raises(AttributeError, match="has no attribute 'basic_v9'"):
+        getattr(orderings, "basic_v9")  # noqa: B009
 
 
 def test_names_of_layers_are_those_of_the_closed_form():

@@ -158,23 +158,21 @@ def test_an_error_within_the_context_restores_them_too():
     assert slow_functions() == OWN
 
 
-def test_they_stay_quick_until_the_last_thread_is_through():
-    first_is_in, second_is_out = threading.Event(), threading.Event()
+def test_one_thread_builds_at_a_time_without_the_arg_scopes_around_it():
+    """tf-slim keeps the arg scopes of all threads in one list."""
+    inside, most = [], []
 
-    def first():
-        with quick_building():
-            first_is_in.set()
-            assert second_is_out.wait(60)
-            return slow_functions()
+    def build(number):
+        with quick_building(), slim.arg_scope([slim.conv2d], stride=number):
+            inside.append(number)
+            time.sleep(0.02)  # in which the others would come in
+            most.append((len(inside), slim.current_arg_scope()))
+            inside.remove(number)
 
-    with ThreadPoolExecutor(1) as other:
-        in_first = other.submit(first)
-        assert first_is_in.wait(60)
-        with quick_building():
-            quick = slow_functions()
-        assert slow_functions() == quick != OWN
-        second_is_out.set()
-        assert in_first.result() == quick
+    with slim.arg_scope([slim.batch_norm], decay=0.5), ThreadPoolExecutor(4) as threads:
+        list(threads.map(build, range(8)))
+    assert [number for number, _ in most] == [1] * 8
+    assert sorted(options["stride"] for _, scope in most for options in scope.values()) == [*range(8)]
     assert slow_functions() == OWN
 
 
