@@ -24,7 +24,7 @@ from .blocks import (
     staged_blocks,
     with_strides_moved,
 )
-from .checks import OWN, height_and_width, one_of, own, positive_int, scope_name
+from .checks import OWN, height_and_width, list_of, one_of, own, positive_int, scope_name
 from .other_nets import OTHER_NETS
 from .units import SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
 
@@ -59,9 +59,8 @@ class Architecture:
         one_of("stride_in", self.stride_in, STRIDE_IN)
         one_of("global_pool", self.global_pool, (True, False))
         scope_name("name", self.name)
-        if isinstance(self.blocks, str | Block) or not isinstance(self.blocks, Iterable):
-            raise TypeError(f"blocks must be a list of Blocks, got {self.blocks!r}")
-        self._set(blocks=tuple(checked_block(block, self.blocks) for block in self.blocks))
+        blocks = list_of("Blocks", "blocks", self.blocks)
+        self._set(blocks=tuple(checked_block(block, blocks) for block in blocks))
         self._check_blocks()
         if self.root is not None:
             self._set(root=checked_root(self.root))

@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .checks import positive_int, scope_name
+from .checks import list_of, positive_int, scope_name
 from .units import UNIT_KINDS, UnitKind, as_unit, unit_kind
 
 
@@ -71,9 +71,7 @@ def checked_block(block: Any, blocks: Any) -> Block:
 def _listed_units(block):
     """The units of a block, from any list of them: an array gives its rows as the tuples that they are."""
     args = block.args.tolist() if hasattr(block.args, "tolist") else block.args
-    if isinstance(args, str | dict) or not isinstance(args, Iterable):
-        raise TypeError(f"blocks: Block {block.scope!r} needs a list of units, got {block.args!r}")
-    return args
+    return list_of("units", f"Block {block.scope!r}: args", args)
 
 
 def check_scopes(blocks: Sequence[Block]) -> None:

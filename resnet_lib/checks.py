@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from numbers import Rational, Real
 from typing import Any
 
@@ -74,6 +74,13 @@ def listed(name: str, value: Any) -> list:
     if not found:
         raise ValueError(f"{name} must have one value or more, got {value!r}")
     return found
+
+
+def list_of(what: str, name: str, value: Any) -> Iterable:
+    """`value`. Raises TypeError, naming the argument, when it is not an iterable, or one of another kind than a list."""
+    if isinstance(value, str | dict) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, got {value!r}")
+    return value
 
 
 def own(value: Any) -> bool:

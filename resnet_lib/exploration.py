@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .accounting import Cost, total, trace
 from .architectures import Architecture, get_architecture
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
-from .checks import OWN, one_of, positive_int
+from .checks import OWN, list_of, one_of, positive_int
 from .figures import COLORS
 from .layers import Layer
 from .panels import Choice, Panel, Slider, jupyter
@@ -49,9 +49,7 @@ def design(
     one_of("shortcut", shortcut, SHORTCUTS)
     _, stride_in = LAYOUTS[one_of("layout", layout, LAYOUTS)]
     base_depth = positive_int("base_depth", base_depth)
-    if isinstance(units, str) or not hasattr(units, "__iter__"):
-        raise TypeError(f"units must be a list of whole numbers, one a block, got {units!r}")
-    units_of = [positive_int("units", n) for n in units if n != 0]
+    units_of = [positive_int("units", n) for n in list_of("whole numbers", "units", units) if n != 0]
     if not units_of:
         raise ValueError(f"units: one block at least needs a unit, got {tuple(units)}")
     depths = [base_depth * 2**i for i in range(len(units_of))]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .network import Network, checked_images
+from .images import checked_images
+from .network import Network
 from .tf_slim_compat import tf
 
 _Variable = getattr(tf.keras, "Variable", None)  # of Keras 3; the layers of Keras 2 track TensorFlow's own

@@ -17,53 +17,15 @@ import numpy as np
 from . import other_nets
 from .accounting import Cost, Layer, cost, trace
 from .architectures import OWN, Architecture, Block, get_architecture
-from .checks import height_and_width, one_of
+from .checks import height_and_width, list_of, one_of
 from .engines import compile_network, export_saved_model, export_stablehlo, in_slices
 from .graph_cost import graph_cost
+from .images import checked_images, shape_text
 from .other_nets import OTHER_NETS
-from .records import replacing
-from .slim_function import network_function, seeded_weights, wrapped
-from .tf_slim_compat import check_eager, check_process, tf
+from .records import arrays, replacing
+from .slim_function import network_function, seeded_weights, shared_variables, wrapped
+from .tf_slim_compat import check_eager, tf
 from .units import unit_kind
-
-
-def shape_text(shape: Any) -> str:
-    """A tensor's shape for people: "[any, 224, 224, 3]"."""
-    return "[" + ", ".join("any" if side is None else str(side) for side in shape) + "]"
-
-
-def checked_images(images: Any, shape: Any) -> tf.Tensor:
-    """`images` as a float32 tensor. Raises ValueError unless they are real numbers of that shape, at least one pixel each and
-    none NaN or infinite, and RuntimeError where they cannot be computed with."""
-    check_process()
-    images = tf.cast(_real_numbers(images), tf.float32)
-    if not tf.TensorShape(shape).is_compatible_with(images.shape):
-        raise ValueError(f"images must have the shape {shape_text(shape)}, got {shape_text(images.shape)}")
-    if 0 in images.shape[1:]:
-        raise ValueError(f"images must have a pixel at least, got the shape {shape_text(images.shape)}")
-    if not tf.executing_eagerly() and not tf.compat.v1.get_default_graph().building_function:
-        check_eager("a Network outside of a tf.function")
-    if tf.executing_eagerly() and not np.isfinite(tf.reduce_sum(images)):  # or it only overflows
-        which = np.unique(np.argwhere(~np.isfinite(images))[:, 0])
-        if len(which):
-            raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
-    return images
-
-
-def _real_numbers(images):
-    """An array, a tensor or a variable as a tensor. Raises ValueError for what holds no real numbers."""
-    given = type(images).__name__
-    try:
-        kept = tf.is_tensor(images) or hasattr(images, "__tf_tensor__")  # to Keras' variables as well flows a gradient
-        images = tf.convert_to_tensor(images) if kept else np.asarray(images)
-        dtype = tf.as_dtype(images.dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"images must be an array or a tensor of real numbers, got a {given}") from error
-    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise ValueError(
-            f"images must hold real numbers, got an array of {images.dtype if isinstance(images, np.ndarray) else dtype.name}"
-        )
-    return images
 
 
 class Frozen:
@@ -203,7 +165,7 @@ class Network(tf.Module):
         Raises ValueError for another kind of file and one that is cut short, when a variable is not there or has another
         shape, before any is changed; and OSError when it cannot be read.
         """
-        self.assign(_arrays(path), f"path: {path}")
+        self.assign(arrays(path), f"path: {path}")
 
     def assign(self, values: dict[str, np.ndarray], source: str = "values") -> None:
         """Gives every variable its value, by its name without the ":0". source: what an error calls `values`.
@@ -233,43 +195,22 @@ class Network(tf.Module):
         """
         if self.architecture is None:
             raise ValueError(f"{self.name!r} is not a list of Blocks, so it has no units to rewire")
-        _check_order(order, self.architecture.blocks)
+        order = _checked_order(order, self.architecture.blocks)
         blocks = tuple(
             block._replace(args=tuple(block.args[i - 1] for i in order[block.scope])) if block.scope in order else block
             for block in self.architecture.blocks
         )
         architecture = replace(self.architecture, blocks=blocks)
-        handed_out: dict[str, Any] = {}
-        function = network_function(architecture, weight_decay=0.0)
-        built = wrapped(function, self._input.shape, self._shared_getter(order, handed_out))
-        network = Network(self.name, architecture, built)
-        network._by_name = handed_out  # a variable keeps the name of the unit that it was made for
-        return network
-
-    def _shared_getter(self, order, handed_out):
-        """A custom getter that gives unit i + 1 of a new network the variables of this network's unit order[block][i], and
-        notes in `handed_out` which variable went by which name."""
-        keys = tf.compat.v1.GraphKeys
-        trainable = {id(variable) for variable in self.trainable_variables}
         renamed = {
             f"{self.name}/{scope}/unit_{new}/": f"{self.name}/{scope}/unit_{old}/"
             for scope, numbers in order.items()
             for new, old in enumerate(numbers, 1)
         }
-
-        def get(_getter, name, *args, shape=None, **kwargs):
-            place = next((prefix for prefix in renamed if name.startswith(prefix)), "")
-            ours = renamed.get(place, "") + name.removeprefix(place)
-            variable = handed_out[name] = self._by_name.get(ours)
-            if variable is None or list(variable.shape) != list(shape):
-                there = f"has the shape {tuple(variable.shape)}" if variable is not None else "is not there"
-                raise ValueError(f"order: {order} does not fit: {ours} would need the shape {tuple(shape)} and {there}")
-            for key in [keys.GLOBAL_VARIABLES, *([keys.TRAINABLE_VARIABLES] if id(variable) in trainable else [])]:
-                if not any(variable is known for known in tf.compat.v1.get_collection(key)):
-                    tf.compat.v1.add_to_collection(key, variable)
-            return variable
-
-        return get
+        getter, handed_out = shared_variables(self._by_name, self.trainable_variables, renamed, f"order: {order}")
+        built = wrapped(network_function(architecture, weight_decay=0.0), self._input.shape, getter)
+        network = Network(self.name, architecture, built)
+        network._by_name = handed_out  # a variable keeps the name of the unit that it was made for
+        return network
 
     def trace(self) -> list[Layer]:
         """The layers of this very network, as `accounting.trace`. Raises ValueError for a network that is not a list of
@@ -309,25 +250,20 @@ def _refuse_in_keras_layer():
         )
 
 
-def _arrays(path):
-    """Name -> array of an .npz file. Raises ValueError, naming `path`, for any other file and one that is cut short."""
-    try:
-        with np.load(path) as saved:
-            return dict(saved)
-    except OSError:
-        raise
-    except Exception as error:  # zipfile, zlib, struct and NumPy have each their own
-        raise ValueError(f"path: {path} is not a whole .npz file, as Network.save writes it: {error}") from error
-
-
-def _check_order(order, blocks):
-    scopes = {block.scope: block for block in blocks}
+def _checked_order(order, blocks):
+    """`order` with a list of int for every block that it names."""
+    counts = {block.scope: len(block.args) for block in blocks}
+    if not isinstance(order, dict):
+        raise TypeError(f"order must be a dict, scope of a block -> numbers of its units, got {order!r}")
+    checked = {}
     for scope, numbers in order.items():
-        units = scopes[one_of("order: block", scope, list(scopes))].args
-        if not numbers or not set(numbers) <= {*range(1, len(units) + 1)}:
+        count = counts[one_of("order: block", scope, list(counts))]
+        checked[scope] = list(list_of("numbers of units", f"order: {scope!r}", numbers))
+        if not checked[scope] or not {*checked[scope]} <= {*range(1, count + 1)}:
             raise ValueError(
-                f"order: {scope!r} has the units 1 to {len(units)} and needs one at least, got {numbers!r}"
+                f"order: {scope!r} has the units 1 to {count} and needs one at least, got {checked[scope]}"
             )
+    return {scope: [*map(int, numbers)] for scope, numbers in checked.items()}
 
 
 def _plain_name(variable):

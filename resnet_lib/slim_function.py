@@ -62,6 +62,33 @@ def network_function(architecture: Architecture, *, seed: int | None = None, **s
     return function
 
 
+def shared_variables(
+    by_name: dict[str, tf.Variable], trained: list[tf.Variable], renamed: dict[str, str], asked: str
+) -> tuple[Callable, dict[str, tf.Variable]]:
+    """A custom getter that makes no variable but gives those that are there, and which it gave by which name so far.
+
+    renamed: beginning of a name -> the one under which the variable is known; trained: those that are trainable; asked: what an
+    error says does not fit, where a variable is not there or has another shape.
+    """
+    keys = tf.compat.v1.GraphKeys
+    trainable = {id(variable) for variable in trained}
+    given: dict[str, tf.Variable] = {}
+
+    def get(_getter, name, *args, shape=None, **kwargs):
+        place = next((beginning for beginning in renamed if name.startswith(beginning)), "")
+        known = renamed.get(place, "") + name.removeprefix(place)
+        variable = given[name] = by_name.get(known)
+        if variable is None or list(variable.shape) != list(shape):
+            there = f"has the shape {tuple(variable.shape)}" if variable is not None else "is not there"
+            raise ValueError(f"{asked} does not fit: {known} would need the shape {tuple(shape)} and {there}")
+        for key in [keys.GLOBAL_VARIABLES, *([keys.TRAINABLE_VARIABLES] if id(variable) in trainable else [])]:
+            if not any(variable is collected for collected in tf.compat.v1.get_collection(key)):
+                tf.compat.v1.add_to_collection(key, variable)
+        return variable
+
+    return get, given
+
+
 def wrapped(function: Callable, input_shape: Any, getter: Callable | None) -> Any:
     """A slim network as a callable of its own graph; getter: a custom getter of its variables. Raises RuntimeError outside of
     eager mode, where the callable would lack values."""

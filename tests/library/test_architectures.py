@@ -263,7 +263,7 @@ def test_what_is_no_list_is_named():
         with pytest.raises(TypeError, match="must be a list of Blocks, got"):
             Architecture("net", blocks)
     for args in (3, "units", {"depth": 4}):
-        with pytest.raises(TypeError, match="Block 'block1' needs a list of units, got"):
+        with pytest.raises(TypeError, match="Block 'block1': args must be a list of units, got"):
             get_architecture([TINY._replace(args=args)])
     with pytest.raises(ValueError, match=r"image_size must be one number or \(height, width\), got \(32,\)"):
         get_architecture([TINY], (32,))

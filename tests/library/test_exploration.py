@@ -227,8 +227,8 @@ def test_the_explorer_follows_its_sliders():
 def test_bad_input_is_named():
     for wrong, message in {
         ("units", (1.5,)): "units must be a positive whole number, got 1.5",
-        ("units", 3): "units must be a list of whole numbers, one a block, got 3",
-        ("units", "34"): "units must be a list of whole numbers, one a block, got '34'",
+        ("units", 3): "units must be a list of whole numbers, got 3",
+        ("units", "34"): "units must be a list of whole numbers, got '34'",
         ("units", (-1, 2)): "units must be a positive whole number, got -1",
         ("base_depth", 0): "base_depth must be a positive whole number, got 0",
         ("unit", "bottle"): r"unit must be one of \['basic_v1', .*\], got 'bottle'",

@@ -11,7 +11,7 @@ import resnet_lib
 
 FLOORS = [
     {"checks", "layers", "panels", "records", "tf_slim_compat"},
-    {"convolutions", "flat_graph", "units"},
+    {"convolutions", "flat_graph", "images", "units"},
     {"blocks", "data", "graph_cost", "shortcuts"},
     {"other_nets"},
     {"architectures"},

@@ -507,6 +507,13 @@ def test_a_rewired_network_is_its_units_in_that_order(rewirable, order):
     assert set(map(id, network.variables)) <= set(map(id, rewirable.variables))
 
 
+def test_an_order_may_be_an_array_or_a_generator(rewirable):
+    x = images(1, 8, 8, 3)
+    expected = rewirable.rewired({"block1": [3, 1]})(x)
+    for order in (np.array([3, 1]), (i for i in (3, 1)), (np.int64(3), 1)):
+        assert np.array_equal(rewirable.rewired({"block1": order})(x), expected)
+
+
 def test_a_rewired_network_shares_the_variables(rewirable):
     x, network = images(2, 8, 8, 3), rewirable.rewired({"block1": [3]})
     before = network(x).numpy()
@@ -520,8 +527,8 @@ def test_a_rewired_network_shares_the_variables(rewirable):
 def test_an_order_that_does_not_fit_is_named(rewirable):
     for order, message in {
         ("block3", (1,)): r"order: block must be one of \['block1', 'block2'\], got 'block3'",
-        ("block1", (1, 4)): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(1, 4\)",
-        ("block1", ()): r"order: 'block1' has the units 1 to 3 and needs one at least, got \(\)",
+        ("block1", (1, 4)): r"order: 'block1' has the units 1 to 3 and needs one at least, got \[1, 4\]",
+        ("block1", ()): r"order: 'block1' has the units 1 to 3 and needs one at least, got \[\]",
         (
             "block2",
             (2,),
@@ -529,6 +536,12 @@ def test_an_order_that_does_not_fit_is_named(rewirable):
     }.items():
         with pytest.raises(ValueError, match=message):
             rewirable.rewired(dict([order]))
+    for order, message in (
+        ([1, 2], "order must be a dict, .*, got"),
+        ({"block1": 2}, "order: 'block1' must be a list of numbers"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            rewirable.rewired(order)
     with pytest.raises(ValueError, match="'alexnet_v2' is not a list of Blocks, so it has no units to rewire"):
         build("alexnet_v2").rewired({})
 
