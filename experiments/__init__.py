@@ -5,6 +5,7 @@
     depth              data/depth.csv             one hidden layer against two (notebook 09)
     inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
     designs            data/designs.csv           eight designs of equal MACs (notebook 11)
+    fashion            data/fashion_14.npz        Fashion-MNIST at 14x14
     bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)
     bench_library      -                          how quick the library itself is
     bench_training     -                          training steps per second beside Keras and PyTorch

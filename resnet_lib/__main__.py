@@ -189,7 +189,9 @@ def _sweep_options(command: argparse.ArgumentParser) -> None:
     _many(command, "--families", ["plain", "highway", "residual"], "families of networks", metavar="NAME")
     _many(command, "--layers", [20, 56], "6n + 2 each", type=int, metavar="N")
     _many(command, "--seeds", [0], "of the weights and of the order of the images", type=int, metavar="N")
-    command.add_argument("--dataset", default="digits", metavar="NAME", help="digits or cifar10 (default: digits)")
+    command.add_argument(
+        "--dataset", default="digits", metavar="NAME", help="digits, fashion_14 or cifar10 (default: digits)"
+    )
     command.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: 1)")
     for name, (kind, help) in RECIPE.items():
         option = name.replace("_", "-")

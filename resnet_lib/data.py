@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,6 +134,91 @@ def cifar10() -> Dataset:
     images = [((part - mean) / 255).astype(np.float32) for part in (train_images, test_images)]
     labels = [part.reshape(-1).astype(np.int32) for part in (train_labels, test_labels)]
     return Dataset("cifar10", images[0], labels[0], images[1], labels[1], 10)
+
+
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+FASHION_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+
+
+def fashion_mnist() -> Dataset:
+    """Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747): Dataset of 60,000 and 10,000 pictures, 28x28x1, from 0 to 1.
+
+    From Debian's package `dataset-fashion-mnist` where that is installed; else Keras' own loader downloads it once and keeps
+    it. Raises ConnectionError, saying what to install or to download, when that fails, and ValueError for a damaged file.
+    """
+    if FASHION_FOLDER.is_dir():
+        arrays = [_idx(FASHION_FOLDER / f"{name}-ubyte.gz") for name in _FASHION_FILES]
+    else:
+        arrays = _fashion_by_keras()
+    train_images, train_labels, test_images, test_labels = arrays
+    return _fashion("fashion_mnist", train_images, train_labels, test_images, test_labels)
+
+
+_FASHION_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+def _fashion_by_keras():
+    from .tf_slim_compat import tf
+
+    try:
+        (train_images, train_labels), (test_images, test_labels) = tf.keras.datasets.fashion_mnist.load_data()
+    except Exception as error:
+        keras = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+        files = ", ".join(f"{name}-ubyte.gz" for name in _FASHION_FILES)
+        raise ConnectionError(
+            f"Fashion-MNIST could not be loaded ({error}). Install Debian's package dataset-fashion-mnist, or where there is a "
+            f"network, download {files} (30 MB) from {FASHION_URL} to {keras / 'datasets/fashion-mnist'}"
+        ) from error
+    return train_images, train_labels, test_images, test_labels
+
+
+def _idx(file):
+    """An array of uint8 from a gzipped file of LeCun's IDX format: 0, 0, 8, the number of axes, their lengths, the numbers."""
+    try:
+        content = gzip.decompress(file.read_bytes())
+        axes = content[3]
+        shape = [int.from_bytes(content[4 * i : 4 * i + 4], "big") for i in range(1, axes + 1)]
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("it does not hold bytes")
+        return np.frombuffer(content, np.uint8, offset=4 * axes + 4).reshape(shape)
+    except (ValueError, IndexError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file} is not a whole file of the IDX format: {error}") from error
+
+
+def _fashion(name, train_images, train_labels, test_images, test_labels):
+    images = [(part[..., None] / np.float32(255)).astype(np.float32) for part in (train_images, test_images)]
+    labels = [part.astype(np.int32) for part in (train_labels, test_labels)]
+    return Dataset(name, images[0], labels[0], images[1], labels[1], len(FASHION_CLASSES))
+
+
+def fashion_14() -> Dataset:
+    """Fashion-MNIST, small: Dataset of 10,000 and 10,000 pictures, 14x14x1, from 0 to 1, which comes with the repository.
+
+    Each pixel is the mean of four; the training images are the first 10,000. `experiments.fashion` makes the file.
+    """
+    with np.load(path("fashion_14.npz")) as file:
+        parts = [file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
+    return _fashion("fashion_14", *parts)
+
+
+def fashion_sample() -> tuple[np.ndarray, np.ndarray]:
+    """The first 1,000 test pictures of Fashion-MNIST as they are, to look at: (images [1000, 28, 28, 1] from 0 to 1 of float32,
+    labels [1000] of int32, numbers of FASHION_CLASSES)."""
+    with np.load(path("fashion_14.npz")) as file:
+        images, labels = file["sample_images"], file["test_labels"][:1000]
+    return (images[..., None] / np.float32(255)).astype(np.float32), labels.astype(np.int32)
 
 
 def photo(name: str) -> np.ndarray:

@@ -62,7 +62,7 @@ FAMILIES: dict[str, Family] = _united(
     {name: _with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
     {name: _with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
 )
-DATASETS = {"digits": data.digits, "cifar10": data.cifar10}
+DATASETS = {"digits": data.digits, "fashion_14": data.fashion_14, "cifar10": data.cifar10}
 
 _RESULTS = [*Epoch._fields[2:], "train_errors", "seconds", "error", "versions", "date"]
 KEY = ["family", "layers", "seed", "dataset", *Recipe.__dataclass_fields__]

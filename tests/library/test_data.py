@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import pickle
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import fashion
 from resnet_lib import data
 
 
@@ -48,6 +50,89 @@ def test_digits_are_those_of_uci():
     for number, error in ((1797, ValueError), (0, ValueError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match=f"num_train must be a whole number from 1 to 1796, got {number}"):
             data.digits(num_train=number)
+
+
+def idx(path, array, kind=8, cut=None):
+    header = bytes([0, 0, kind, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(gzip.compress((header + array.astype(np.uint8).tobytes())[:cut]))
+
+
+def whole_set(seed=0):
+    random = np.random.default_rng(seed)
+    numbers = [random.integers(0, 256, [7, 28, 28]), np.arange(7), random.integers(0, 256, [4, 28, 28]), np.arange(4)]
+    return [array.astype(np.uint8) for array in numbers]
+
+
+@pytest.mark.parametrize("source", ["Debian", "Keras"])
+def test_fashion_mnist_is_read_where_it_is(tmp_path, monkeypatch, source):
+    arrays = whole_set()
+    monkeypatch.setattr(data, "FASHION_FOLDER", tmp_path / "fashion")
+    if source == "Debian":
+        data.FASHION_FOLDER.mkdir()
+        for name, array in zip(data._FASHION_FILES, arrays, strict=True):
+            idx(data.FASHION_FOLDER / f"{name}-ubyte.gz", array)
+    else:
+        from resnet_lib.tf_slim_compat import tf
+
+        monkeypatch.setattr(tf.keras.datasets.fashion_mnist, "load_data", lambda: (arrays[:2], arrays[2:]))
+    fashion = data.checked(data.fashion_mnist())
+    assert fashion.train_images.shape == (7, 28, 28, 1) and fashion.train_images.dtype == np.float32
+    assert np.array_equal(np.rint(fashion.test_images[..., 0] * 255), arrays[2]) and fashion.test_images.max() <= 1
+    assert list(fashion.train_labels) == list(range(7)) and fashion.num_classes == 10
+
+
+def test_without_a_network_fashion_mnist_says_what_to_install(tmp_path, monkeypatch):
+    from resnet_lib.tf_slim_compat import tf
+
+    def no_network():
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(data, "FASHION_FOLDER", tmp_path / "fashion")
+    monkeypatch.setattr(tf.keras.datasets.fashion_mnist, "load_data", no_network)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(
+        ConnectionError, match="Install Debian's package dataset-fashion-mnist, or .*train-images-idx3-ubyte.gz"
+    ):
+        data.fashion_mnist()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another type", "a text", "empty"])
+def test_a_damaged_file_of_fashion_mnist_is_named(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(data, "FASHION_FOLDER", tmp_path)
+    for name, array in zip(data._FASHION_FILES, whole_set(), strict=True):
+        idx(tmp_path / f"{name}-ubyte.gz", array)
+    file = tmp_path / "t10k-images-idx3-ubyte.gz"
+    if damage in ("cut short", "another type"):
+        idx(file, whole_set()[2], cut=-5 if damage == "cut short" else None, kind=8 if damage == "cut short" else 13)
+    else:
+        file.write_bytes(b"clothes" if damage == "a text" else b"")
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte.gz is not a whole file of the IDX format"):
+        data.fashion_mnist()
+
+
+def test_the_small_fashion_mnist_is_made_of_the_whole_one():
+    """Its labels are balanced, 1,000 test pictures of each class; a small picture is the mean of a large one."""
+    small = data.checked(data.fashion_14())
+    images, labels = data.fashion_sample()
+    assert small.train_images.shape == small.test_images.shape == (10_000, 14, 14, 1)
+    assert list(np.bincount(small.test_labels)) == [1000] * 10 and np.bincount(small.train_labels).min() > 900
+    assert images.shape == (1000, 28, 28, 1) and np.array_equal(labels, small.test_labels[:1000])
+    means = images.reshape(1000, 14, 2, 14, 2).mean((2, 4))
+    assert np.abs(means - small.test_images[:1000, ..., 0]).max() < 0.51 / 255
+    assert len(data.FASHION_CLASSES) == 10 and data.FASHION_CLASSES[labels[0]] == "Ankle boot"
+
+
+def test_the_small_fashion_mnist_is_made_again_as_it_is_stored(tmp_path, monkeypatch):
+    """From a whole set whose first pictures are made of the stored ones; those at 14x14 are four pixels of one grey each."""
+    stored = dict(np.load(data.path("fashion_14.npz")))
+    large = {name: np.repeat(np.repeat(stored[f"{name}_images"], 2, 1), 2, 2) for name in ("train", "test")}
+    large["test"][:1000] = stored["sample_images"]
+    parts = (large["train"], stored["train_labels"], large["test"], stored["test_labels"])
+    monkeypatch.setattr(data, "fashion_mnist", lambda: data._fashion("whole", *parts))
+    fashion.main(tmp_path / "again.npz")
+    again = dict(np.load(tmp_path / "again.npz"))
+    assert stored.keys() == again.keys() and all(np.array_equal(stored[name], again[name]) for name in stored)
+    assert np.array_equal(fashion.smaller(np.array([[[0, 1], [0, 1]]], np.uint8)), [[[1]]])  # a half goes up
 
 
 GREY = np.full([6, 3, 4, 2], 0.5, np.float32)
