@@ -11,7 +11,6 @@ NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
 IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py
 PYTEST := $(BIN)/python -m pytest -q -rs
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-UNIT := tests/library/test_units.py tests/library/test_benchmarks.py tests/library/test_experiments.py tests
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ipynb resnet_lib/*.py)
 
@@ -20,13 +19,14 @@ BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ip
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/00_start_here.ipynb
 
-# All of it in one run, so that no core waits. Each file stays in one process, and what takes longest begins first.
+# All of it in one run, so that no core waits. Each file stays in one process, and what takes longest begins first
+# (tests/conftest.py).
 test: $(READY) style copied
-	$(PYTEST) $(PARALLEL) $(NBMAKE) tests/site/test_book.py build/notebooks tests/site/test_lab.py $(UNIT)
+	$(PYTEST) $(PARALLEL) $(NBMAKE) tests build/notebooks
 	$(PYTEST) --noconftest tools/fresh_outputs.py
 
 unit: $(READY) style
-	$(PYTEST) $(PARALLEL) $(UNIT) $(IN_BROWSER:%=--ignore=%)
+	$(PYTEST) $(PARALLEL) tests $(IN_BROWSER:%=--ignore=%)
 
 style: $(READY)
 	$(BIN)/ruff check .

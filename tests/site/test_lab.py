@@ -25,6 +25,9 @@ from resnet_lib.exploration import design
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE = 60_000  # ms; the limits are for a machine that does other work at the same time
 CHAPTERS = ["00_start_here", "11_your_own_architecture"]  # what is read first, and what has sliders
+FIRST_CELLS = {
+    "11_your_own_architecture": 34
+}  # the sliders and three figures; nbmake runs all of it
 
 # JupyterLab opens a dialog when it misses something, such as a kernel; as an error it is among the page's problems.
 REPORT_DIALOGS = """new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(node => {
@@ -47,6 +50,10 @@ def lab(tmp_path_factory):
     """JupyterLab, started by the command of `make lab`: (its address, the folder of its notebooks)."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    for name, number in FIRST_CELLS.items():
+        notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
+        notebook.cells = notebook.cells[:number]
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     printed = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     (line,) = (line for line in printed.splitlines() if "jupyter lab" in line)
     command = [str(Path(sys.executable).with_name("jupyter")), *shlex.split(line)[1:]]
