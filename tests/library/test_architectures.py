@@ -250,6 +250,11 @@ def test_lists_of_any_kind_are_taken():
     assert get_architecture(same, np.array(32), np.int32(7)) == get_architecture(same, 32, 7)
 
 
+def test_an_output_stride_that_no_unit_can_reach_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"output_stride must be one of \[4\], .* got 8"):
+        Architecture("net", (TINY,), output_stride=8)
+
+
 @pytest.mark.parametrize("root", [3, (64, 7), "abcd", {"depth": 3}, (64, 7, 2, 2, 2)])
 def test_a_malformed_root_is_named(root):
     with pytest.raises(
