@@ -36,7 +36,7 @@ def _real_numbers(images):
     """An array, a tensor or a variable as a tensor. Raises ValueError for what holds no real numbers."""
     given = type(images).__name__
     try:
-        kept = tf.is_tensor(images) or hasattr(images, "__tf_tensor__")  # to Keras' variables as well flows a gradient
+        kept = tf.is_tensor(images)  # or a variable, Keras' too: a gradient flows to it
         images = tf.convert_to_tensor(images) if kept else np.asarray(images)
         dtype = tf.as_dtype(images.dtype)
     except (TypeError, ValueError) as error:

@@ -257,7 +257,7 @@ def test_bad_input_is_named_before_anything_runs(tmp_path, monkeypatch):
         sweep(path, ["plain", "dense"])
     with pytest.raises(ValueError, match=r"layers must be 6n \+ 2 .*got 21"):
         sweep(path, layers=[20, 21])
-    with pytest.raises(ValueError, match=r"dataset must be one of \['digits', 'cifar10'\], got 'mnist'"):
+    with pytest.raises(ValueError, match=r"dataset must be one of \['digits', 'fashion_14', 'cifar10'\], got 'mnist'"):
         sweep(path, dataset="mnist")
     for grid, error, message in (
         ({"families": []}, ValueError, r"families must have one value or more, got \[\]"),
