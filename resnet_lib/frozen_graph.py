@@ -90,9 +90,7 @@ def _weights(function, graph_def):
     resources = {placeholder.op.name: resource for resource, placeholder in function.graph.captures}
     weights = {}
     for node in graph_def.node:
-        if (
-            node.op == "Identity" and node.input[0] in weights
-        ):  # a variable of a tf.distribute strategy is read through one
+        if node.op == "Identity" and node.input[0] in weights:  # as a tf.distribute strategy reads its variables
             weights[node.name] = weights[node.input[0]]
         elif node.op == "ReadVariableOp":
             resource = resources[node.input[0]]

@@ -40,9 +40,10 @@ def _tracked(variable, trainable):
         return variable
     name = variable.name.split(":")[0].replace("/", "_")
     tracked = _Variable(variable, variable.shape, variable.dtype.name, trainable, autocast=False, name=name)
-    tracked._value = variable
     if tracked.value is not variable:
-        raise RuntimeError("keras_layer does not know where this version of Keras keeps the value of a variable")
+        raise RuntimeError(
+            "this version of Keras copies the variables that it is given: `fit` would not train the network"
+        )
     return tracked
 
 
