@@ -197,8 +197,13 @@ def _idx(file):
         raise ValueError(f"{file} is not a whole file of the IDX format: {error}") from error
 
 
+def _from_0_to_1(images):
+    """[number, height, width] of bytes -> [number, height, width, 1] of float32."""
+    return images[..., None].astype(np.float32) / 255
+
+
 def _fashion(name, train_images, train_labels, test_images, test_labels):
-    images = [(part[..., None] / np.float32(255)).astype(np.float32) for part in (train_images, test_images)]
+    images = [_from_0_to_1(part) for part in (train_images, test_images)]
     labels = [part.astype(np.int32) for part in (train_labels, test_labels)]
     return Dataset(name, images[0], labels[0], images[1], labels[1], len(FASHION_CLASSES))
 
@@ -218,7 +223,7 @@ def fashion_sample() -> tuple[np.ndarray, np.ndarray]:
     labels [1000] of int32, numbers of FASHION_CLASSES)."""
     with np.load(path("fashion_14.npz")) as file:
         images, labels = file["sample_images"], file["test_labels"][:1000]
-    return (images[..., None] / np.float32(255)).astype(np.float32), labels.astype(np.int32)
+    return _from_0_to_1(images), labels.astype(np.int32)
 
 
 def photo(name: str) -> np.ndarray:
