@@ -114,7 +114,7 @@ def test_networks_without_blocks_cost_what_is_published(name):
     assert cost(name)[:2] == OTHER_COUNTS[name]
 
 
-@pytest.mark.parametrize("name", ["alexnet_v2", "inception_v1", "inception_resnet_v1"])
+@pytest.mark.parametrize("name", ["alexnet_v2", "vgg_16", "inception_v1", "inception_v3", "inception_resnet_v1"])
 def test_networks_without_blocks_are_built_counted_and_run(name):
     size = OTHER_NETS[name].image_size
     network = build(name)
