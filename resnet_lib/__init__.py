@@ -9,7 +9,7 @@ a network is first built. A map of the house, from the ground up; a module impor
     checks, records, tf_slim_compat       arguments; rows that survive a kill; tf-slim on today's TensorFlow
     layers, panels                        what a layer is and costs; what a reader moves, on any screen
     units, convolutions, flat_graph,      the table of kinds of units; padding; a graph without functions;
-    images                                what a network is called on
+    images, recipe                        what a network is called on; how to train one
     blocks, shortcuts, graph_cost, data   lists of units; what any TensorFlow graph costs; what stands in data/
     other_nets                            networks that are not lists of units
     architectures                         whole networks, and all that are named

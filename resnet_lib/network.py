@@ -152,6 +152,10 @@ class Network(tf.Module):
         values = self._all_end_points(checked_images(images, self._input.shape))
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 
+    def values(self) -> dict[str, np.ndarray]:
+        """Name -> value of every variable, as `assign` takes them."""
+        return {name: variable.numpy() for name, variable in self._by_name.items()}
+
     def save(self, path: str | PathLike) -> None:
         """Writes every variable to a file of NumPy's .npz format, under its name without the ":0".
 

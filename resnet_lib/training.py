@@ -11,70 +11,23 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from .architectures import Architecture, Block, get_architecture
-from .checks import positive_int, real_number, whole_number
+from .checks import positive_int, whole_number
 from .data import Dataset, checked
 from .network import Network, build, network_function
+from .recipe import Recipe, given_recipe
 from .records import replacing
 from .training_graph import TrainingGraph
 
 MAX_SEED = 2**63 - 1  # that TensorFlow takes
-_share = partial(real_number, most=1)
-_CHECKS = {  # field of a Recipe -> what makes its value the number that it must be
-    "epochs": positive_int,
-    "batch_size": positive_int,
-    "learning_rate": real_number,
-    "momentum": _share,
-    "weight_decay": real_number,
-    "warm_up": whole_number,
-    "batch_norm_decay": _share,
-    "augment": whole_number,
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. He et al. 2015, section 4.2, use 0.1, 0.9, 0.0001, batches of 128, and a tenth of the learning rate
-    after half and three quarters of the training.
-
-    warm_up: a learning rate of a tenth for so many epochs at first (they need it for 110 layers). batch_norm_decay: 0.997
-    is tf-slim's, for hundreds of thousands of steps; with hundreds, the moving averages would lag behind. augment: zero
-    pixels put on each side of a training image before it is cropped at random and, half of the time, mirrored (they use 4
-    on CIFAR-10); 0 leaves the images as they are. Numbers of NumPy become Python's.
-    Raises ValueError, or TypeError for another type, naming the argument that has no such number.
-    """
-
-    epochs: int = 15
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0001
-    warm_up: int = 0
-    batch_norm_decay: float = 0.9
-    augment: int = 0
-
-    def __post_init__(self):
-        for name, check in _CHECKS.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
-
-    def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        tenths = sum([epoch < self.warm_up, epoch >= self.epochs / 2, epoch >= 3 * self.epochs / 4])
-        return self.learning_rate * 0.1**tenths
-
-
-def given_recipe(recipe: Recipe | None) -> Recipe:
-    """The recipe, the default one for None. Raises TypeError for anything else."""
-    if not isinstance(recipe, Recipe | None):
-        raise TypeError(f"recipe must be a Recipe or None, got {recipe!r}")
-    return recipe or Recipe()
 
 
 class Epoch(NamedTuple):
@@ -121,10 +74,10 @@ def _graph(architecture, recipe, data, seed, threads):
     return TrainingGraph(network, data.train_images.shape[1:], recipe.batch_size, recipe.momentum, seed, threads)
 
 
-def _fingerprint(architecture, recipe, data, seed):
+def _fingerprint(architecture, recipe, data, seed, start):
     """What a run depends on, as text: two runs with the same are the same run."""
     content = hashlib.sha256()
-    for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
+    for array in (data.train_images, data.train_labels, data.test_images, data.test_labels, *start.values()):
         content.update(np.ascontiguousarray(array))
     description = re.sub(r" at 0x[0-9a-f]+", "", repr(architecture))  # of a unit function of one's own: its address
     return json.dumps([description, asdict(recipe), content.hexdigest()[:16], seed])
@@ -148,7 +101,7 @@ def _read(path, fingerprint):
     try:
         with np.load(path) as saved:
             arrays = dict(saved)
-        about = json.loads(str(arrays["about"]))
+        about = json.loads(str(arrays.pop("about")))
         run = about["run"]
         epochs = [Epoch(*epoch) for epoch in about["epochs"]]
     except OSError:
@@ -163,22 +116,25 @@ def _read(path, fingerprint):
 
 
 def train(
-    architecture: str | Architecture | list[Block],
+    architecture: str | Architecture | list[Block] | Network,
     data: Dataset,
     recipe: Recipe | None = None,
     seed: int = 0,
     checkpoint: str | os.PathLike | None = None,
     threads: int | None = None,
     progress: bool = False,
+    observe: Callable[[int, TrainingGraph], None] | None = None,
 ) -> History:
     """Trains a network on a `data.Dataset`: History, with one Epoch record an epoch, the weights and the network.
 
     architecture: a name, an Architecture or a list of Blocks; its image size, channels and classes become those of the
-    data. recipe: a Recipe, None for its defaults; seed: of the weights and of the order of the images: the same seed
+    data. Or a Network, with the channels and classes of the data: the run starts from its weights as they are, and leaves them
+    so. recipe: a Recipe, None for its defaults; seed: of the weights and of the order of the images: the same seed
     gives the same run, to the last bit on small images or when `threads` is given, up to the rounding of sums in an order
     that varies otherwise. checkpoint: a file that holds the run after each epoch; a call that finds it goes on from there
     and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused.
-    threads: of TensorFlow, None for all. progress: show a bar.
+    threads: of TensorFlow, None for all. progress: show a bar. observe: called with the number of steps taken and the graph,
+    before the first step and after each; a run that goes on from a checkpoint begins after those that it has taken.
     A loss that is no longer a finite number ends the run; `History.error` says where.
     Raises, before anything is built, what `data.checked` does, ValueError for a batch larger than the training data, a
     seed below 0 and a checkpoint that is damaged or of another run, and TypeError for arguments of other types; then
@@ -188,8 +144,9 @@ def train(
     data = checked(data)
     seed = whole_number("seed", seed, most=MAX_SEED)
     threads = threads if threads is None else positive_int("threads", threads)
-    architecture = _for_data(architecture, recipe, data)
-    fingerprint = _fingerprint(architecture, recipe, data, seed)
+    architecture, start = _with_start(architecture)
+    architecture = _for_data(architecture, recipe, data, start)
+    fingerprint = _fingerprint(architecture, recipe, data, seed, start)
     arrays, epochs = _read(checkpoint, fingerprint)
     graph = _graph(architecture, recipe, data, seed, threads)
 
@@ -198,26 +155,44 @@ def train(
             _save(checkpoint, fingerprint, epochs, graph)
 
     with graph.session:
-        if arrays:
-            graph.load([arrays[name] for name in graph.names])
-        else:
+        if arrays or start:
+            graph.load(arrays or start)
+        if not arrays:
             keep(epochs)  # says now, not after an epoch, that it cannot be written
+        if observe and not epochs:
+            observe(0, graph)
         bar = tqdm(range(len(epochs), recipe.epochs), desc=architecture.name, unit="epoch", disable=not progress)
-        error = _run_epochs(graph, data, recipe, seed, epochs, bar, keep)
+        error = _run_epochs(graph, data, recipe, seed, epochs, bar, keep, observe)
         return History(epochs, error, graph.weights(), architecture)
 
 
-def _for_data(architecture, recipe, data):
+def _with_start(architecture):
+    """(the description, name -> value of the weights to start from: none unless a Network is given)."""
+    if not isinstance(architecture, Network):
+        return architecture, {}
+    if architecture.architecture is None:
+        raise ValueError(f"architecture: {architecture.name!r} is not a list of Blocks, and cannot be trained here")
+    return architecture.architecture, architecture.values()
+
+
+def _for_data(architecture, recipe, data, start):
     number, height, width, channels = data.train_images.shape
     if recipe.batch_size > number:
         raise ValueError(f"batch_size must be at most the {number} training images, got {recipe.batch_size}")
+    found = (architecture.channels_in, architecture.num_classes) if start else ()
+    if start and found != (channels, data.num_classes):
+        raise ValueError(
+            f"architecture: a Network must have the {channels} channels and {data.num_classes} classes of the data, got "
+            f"{found[0]} and {found[1]}; build(..., num_classes={data.num_classes}, weights=..., fresh_classifier=True) "
+            "gives it a classifier for them"
+        )
     return get_architecture(architecture, (height, width), data.num_classes, channels_in=channels)
 
 
-def _run_epochs(graph, data, recipe, seed, epochs, bar, keep):
+def _run_epochs(graph, data, recipe, seed, epochs, bar, keep, observe):
     """Runs the epochs of the bar, and adds the record of each to `epochs`: None, or why it stopped."""
     for epoch in bar:
-        norms, error = _run_epoch(graph, data, recipe, epoch, seed)
+        norms, error = _run_epoch(graph, data, recipe, epoch, seed, observe)
         if error:
             return error
         record = _record(graph, data, recipe, epoch, norms)
@@ -251,7 +226,7 @@ def _augmented(images, padding, random):
     return padded[image[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _run_epoch(graph, data, recipe, epoch, seed):
+def _run_epoch(graph, data, recipe, epoch, seed, observe):
     """One pass over the training images in an order of its own: (mean gradient norms, None), or (None, why it stopped)."""
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(data.train_images))
@@ -267,4 +242,6 @@ def _run_epoch(graph, data, recipe, epoch, seed):
                 f"{recipe.learning_rate_at(epoch):g}"
             )
         norms += step_norms
+        if observe:
+            observe(epoch * len(batches) + step, graph)
     return norms / len(batches), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -94,9 +94,11 @@ class TrainingGraph:
         """Of all `variables`, in their order."""
         return self.session.run(self.variables)
 
-    def load(self, values: Sequence[np.ndarray]) -> None:
-        """Gives all `variables` these values."""
-        self.session.run(self._assign, dict(zip(self._new_values, values, strict=True)))
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Gives the `variables` that it names these values."""
+        places = [self.names.index(name) for name in values]
+        feed = {self._new_values[place]: value for place, value in zip(places, values.values(), strict=True)}
+        self.session.run([self._assign[place] for place in places], feed)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Name -> array of the network's variables, which the optimizer's are not among."""

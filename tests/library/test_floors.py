@@ -11,7 +11,7 @@ import resnet_lib
 
 FLOORS = [
     {"checks", "layers", "panels", "records", "tf_slim_compat"},
-    {"convolutions", "flat_graph", "images", "units"},
+    {"convolutions", "flat_graph", "images", "recipe", "units"},
     {"blocks", "data", "graph_cost", "shortcuts"},
     {"other_nets"},
     {"architectures"},
@@ -35,6 +35,7 @@ PURE = [
     "layers",
     "other_nets",
     "panels",
+    "recipe",
     "units",
 ]  # the standard library only
 WITHOUT_TENSORFLOW = [*PURE, "__main__", "data", "engines", "figures", "records", "tables"]
