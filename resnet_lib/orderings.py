@@ -80,7 +80,8 @@ def make_unit(name: str) -> Callable[..., tf.Tensor]:
         arguments = kind.shape(**args)
         with tf.compat.v1.variable_scope(scope, name, [inputs]) as sc:
             start = _norm_relu(inputs, ordering.first, "preact")
-            add = unit_sum(inputs, arguments.depth, arguments.stride, shortcut, start, **projection)
+            split = start if ordering.shared else inputs
+            add = unit_sum(split, arguments.depth, arguments.stride, shortcut, start, **projection)
             net = _residual(start, arguments, ordering, stride_in, rate, dilation)
             if arguments.depth_squeeze:
                 net = squeeze_gate(net, arguments.depth_squeeze)

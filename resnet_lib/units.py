@@ -130,6 +130,7 @@ class Ordering(NamedTuple):
     first: str  # before the first convolution
     last: str  # after the last convolution
     after: str  # after the sum
+    shared: bool = False  # whether the shortcut, too, starts after what stands first
 
     @property
     def version(self) -> int:
@@ -204,11 +205,15 @@ UNIT_KINDS = {
     kind.name: kind
     for kind in (
         *(_kind(shape, ordering) for ordering in ORDERINGS for shape in _SHAPES),
+        # The first unit of a V2 network that begins with a convolution alone (He et al. 2016, Appendix): "we adopt the first
+        # activation right after conv1 and before splitting into two paths".
+        UnitKind("basic_v2_first", BasicUnit, 2, Ordering("BN ReLU", "", "", shared=True), _ALL_OPTIONS, "orderings"),
         UnitKind("highway", BasicUnit, 1, builder="highway"),
         UnitKind("recurrent", BasicUnit, 2, options=("shortcut",), builder="orderings"),
     )
 }
-COUNTED_KINDS = tuple(name for name, kind in UNIT_KINDS.items() if kind.ordering)  # those with a closed form
+# Those that a whole network can be made of, with a closed form.
+COUNTED_KINDS = tuple(f"{shape}_{ordering}" for ordering in ORDERINGS for shape in _SHAPES)
 
 _KIND_OF: dict[Callable[..., Any], UnitKind] = {}  # the unit functions of this library
 

@@ -86,12 +86,13 @@ def unit_by_hand(x, values, kind, unit, shortcut, stride_in):
         return np.maximum(x, 0)
 
     basic = isinstance(unit, BasicUnit)
-    ordering = next(name for name in FIGURE_4 if kind.endswith(f"_{name}"))
+    ordering = next(name for name in FIGURE_4 if kind.removesuffix("_first").endswith(f"_{name}"))
     strides = [unit.stride, 1] if basic else [1, unit.stride, 1]
     if not basic and stride_in == "1x1":
         strides = [unit.stride, 1, 1]
     recipe = FIGURE_4[ordering].replace("*", "" if basic else "r c n" if ordering != "v2" else "n r c").split()
-    padded = np.pad(x[:, :: unit.stride, :: unit.stride], [(0, 0)] * 3 + [(0, max(unit.depth - x.shape[-1], 0))])
+    split = relu(norm(x, "preact")) if kind.endswith("_first") else x  # where the two paths part
+    padded = np.pad(split[:, :: unit.stride, :: unit.stride], [(0, 0)] * 3 + [(0, max(unit.depth - x.shape[-1], 0))])
     preactivated = {"v2": lambda: relu(norm(x, "preact")), "relu_only_preactivation": lambda: relu(x)}.get(ordering)
 
     def projected():
@@ -100,7 +101,7 @@ def unit_by_hand(x, values, kind, unit, shortcut, stride_in):
         return norm(conv(x, "shortcut", unit.stride), "shortcut/BatchNorm")
 
     def gate():
-        return 1 / (1 + np.exp(-conv(x, "gate", unit.stride)))
+        return 1 / (1 + np.exp(-conv(split, "gate", unit.stride)))
 
     def excitation(net):  # Hu et al. 2018, equations 2 to 4
         z = net.mean(axis=(1, 2), keepdims=True)
@@ -149,6 +150,7 @@ EVERY_UNIT = [
     if kind.startswith(("basic", "bottleneck"))
     or (shortcut in ("B", "none", "exclusive_gating") and kind.endswith(("_v1", "_v2", "bn_after_addition")))
 ]
+EVERY_UNIT += [("basic_v2_first", "3x3", shortcut) for shortcut in ("A", "B", "C", "none", "exclusive_gating")]
 
 
 @pytest.mark.parametrize(("kind", "stride_in", "shortcut"), EVERY_UNIT)
@@ -353,7 +355,11 @@ def test_the_table_of_kinds_is_whole():
         function, found = unit_function(name)
         assert kind.name == name and unit_kind(name) is unit_kind(kind) is unit_kind(function) is found is kind
         assert callable(function) and kind.version == (kind.ordering.version if kind.ordering else kind.version)
-    assert len(COUNTED_KINDS) == 4 * len(ORDERINGS) and set(UNIT_KINDS) - set(COUNTED_KINDS) == {"highway", "recurrent"}
+    assert len(COUNTED_KINDS) == 4 * len(ORDERINGS) and {*UNIT_KINDS} - {*COUNTED_KINDS} == {
+        "basic_v2_first",
+        "highway",
+        "recurrent",
+    }
 
 
 @pytest.mark.parametrize("name", ["highway", "recurrent"])
