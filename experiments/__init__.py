@@ -6,6 +6,9 @@
     inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
     designs            data/designs.csv           eight designs of equal MACs (notebook 11)
     fashion            data/fashion_14.npz        Fashion-MNIST at 14x14
+    fashion_networks   data/trained               two networks trained on Fashion-MNIST, and data/trained.csv
+    bank               data/bank_*.csv            plain, V1 and V2 at three depths, looked into while they train
+    weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)
     bench_library      -                          how quick the library itself is
     bench_training     -                          training steps per second beside Keras and PyTorch

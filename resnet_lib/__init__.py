@@ -9,21 +9,24 @@ a network is first built. A map of the house, from the ground up; a module impor
     checks, records, tf_slim_compat       arguments; rows that survive a kill; tf-slim on today's TensorFlow
     layers, panels                        what a layer is and costs; what a reader moves, on any screen
     units, convolutions, flat_graph,      the table of kinds of units; padding; a graph without functions;
-    images, recipe                        what a network is called on; how to train one
-    blocks, shortcuts, graph_cost, data   lists of units; what any TensorFlow graph costs; what stands in data/
-    other_nets                            networks that are not lists of units
-    architectures                         whole networks, and all that are named
-    accounting, resnet_utils              the closed form; what every residual network needs
-    resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them
-    figures, inception_modules
+    images, preprocessing, photos,        what a network is called on; pictures from files; how to train one; files
+    recipe, weight_files, data_files      of weights, and of data/
+    blocks, shortcuts, graph_cost         lists of units; what any TensorFlow graph costs
+    other_nets, known_weights             networks that are not lists of units; files of released weights
+    architectures, weight_names           whole networks, and all that are named; what files call their variables
+    accounting, resnet_utils,             the closed form; what every residual network needs; an Architecture as
+    descriptions                          numbers and texts
+    resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them;
+    figures, inception_modules, weights   the weights people have
     exploration, tables, orderings,       your own design; tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
-    frozen_graph
+    frozen_graph, identification          whose weights a file holds
     engines                               what runs a frozen graph, and exports
-    network                               build, Network
-    keras_layer                           a Network that Keras trains
+    frozen, built_network, network        a network for inference only; Network; build
+    keras_layer, data                     a Network that Keras trains; what stands in data/
     timing, training_graph, training      measure
-    sweep, __main__                       grids of runs; the command line
+    sweep, predictions                    grids of runs; what a network sees in a photograph
+    classify, __main__                    the command line
 """
 
 from __future__ import annotations

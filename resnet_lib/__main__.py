@@ -1,4 +1,4 @@
-"""python -m resnet_lib list | table | cost NAME | time NAME | sweep CSV: what needs no notebook.
+"""python -m resnet_lib list | table | cost NAME | time NAME | sweep CSV | classify PHOTO: what needs no notebook.
 
 A wrong argument, or a file that cannot be opened, ends in one line. Any other error is a defect of this library and shows
 where it happened.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import ARCHITECTURES, __version__, cost, list_networks
+from . import ARCHITECTURES, __version__, classify, cost, list_networks
 from .architectures import LAYOUTS
 from .engines import ENGINES, PRECISIONS
 from .units import SHORTCUTS
@@ -147,6 +147,10 @@ def parser() -> argparse.ArgumentParser:
     _time_options(times)
     sweeps = _command(commands, "sweep", _sweep, "train a grid of family x layers x seed; run what the file lacks")
     _sweep_options(sweeps)
+    classifies = _command(
+        commands, "classify", classify.run, "what a network with released weights sees in photographs"
+    )
+    classify.options(classifies)
     return top
 
 
@@ -226,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args = parser().parse_args(arguments)
         args.run(args)
     except BrokenPipeError as error:
-        if Path(_where(error).filename) != Path(__file__):  # no `print` of ours
+        if Path(_where(error).filename).parent != Path(__file__).parent:  # no `print` of ours
             raise
         sys.exit(141)  # as a shell says of a program whose reader has ended, such as `head`
     except (ValueError, OSError, ImportError) as error:

@@ -14,6 +14,7 @@ from .blocks import (
     CIFAR_ROOT,
     IMAGENET_ROOT,
     LAYOUTS,
+    ROOT_POOLING,
     Block,
     Root,
     blocks_output_stride,
@@ -24,7 +25,7 @@ from .blocks import (
     staged_blocks,
     with_strides_moved,
 )
-from .checks import OWN, height_and_width, list_of, one_of, own, positive_int, scope_name
+from .checks import OWN, height_and_width, list_of, one_of, own, positive_int, real_number, scope_name
 from .other_nets import OTHER_NETS
 from .units import SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
 
@@ -37,7 +38,8 @@ class Architecture:
     shape; root: a Root, None for none; shortcut: one of `units.SHORTCUTS` ("none" makes a plain network); stride_in: the
     convolution of a bottleneck that has the unit's stride, "1x1" (the first) or "3x3"; image_size: one number, (height,
     width), or None for images of any size; num_classes: None leaves the classifier out; channels_in: of the images;
-    global_pool, output_stride: as in `resnet_v2.resnet_v2`.
+    global_pool, output_stride: as in `resnet_v2.resnet_v2`; root_pooling: one of `blocks.ROOT_POOLING`; batch_norm_epsilon:
+    what every batch norm adds to the variance.
     Raises ValueError or TypeError, naming the argument: for no block, a block without a unit, with the scope of another or
     one that no Block can have (`blocks.TAKEN_SCOPES`), a malformed unit, units of V1 and V2 together, an option that a kind of
     unit does not take, an output_stride that the units cannot reach.
@@ -53,11 +55,15 @@ class Architecture:
     channels_in: int = 3
     global_pool: bool = True
     output_stride: int | None = None
+    root_pooling: str = "SAME"
+    batch_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
         one_of("shortcut", self.shortcut, SHORTCUTS)
         one_of("stride_in", self.stride_in, STRIDE_IN)
         one_of("global_pool", self.global_pool, (True, False))
+        one_of("root_pooling", self.root_pooling, ROOT_POOLING)
+        self._set(batch_norm_epsilon=real_number("batch_norm_epsilon", self.batch_norm_epsilon))
         scope_name("name", self.name)
         blocks = list_of("Blocks", "blocks", self.blocks)
         self._set(blocks=tuple(checked_block(block, blocks) for block in blocks))
@@ -229,7 +235,7 @@ def get_architecture(
 
     image_size, num_classes: "own" keeps what the network was designed for: 224 and 1000, for the CIFAR networks 32 and 10.
     layout: "paper", "v1.5" or "slim"; shortcut: one of `units.SHORTCUTS`; None keeps its own. changes: channels_in,
-    global_pool, output_stride. Raises ValueError or TypeError that names the argument at fault.
+    global_pool, output_stride, root_pooling, batch_norm_epsilon. Raises ValueError or TypeError that names the argument.
     """
     if isinstance(architecture, str):
         try:

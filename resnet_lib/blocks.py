@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .checks import list_of, positive_int, scope_name
+from .checks import list_of, one_of, positive_int, scope_name
 from .units import UNIT_KINDS, UnitKind, as_unit, unit_kind
 
 
@@ -43,6 +43,10 @@ LAYOUTS = {"paper": ("first", "1x1"), "v1.5": ("first", "3x3"), "slim": ("last",
 
 # Parts of a network beside its blocks, and what tables and exports call them.
 TAKEN_SCOPES = ("images", "root", "conv1", "pool1", "postnorm", "pool5", "logits", "predictions", "classifier")
+
+# How the input of the root's max pooling is padded: as TensorFlow's SAME does, which for even sizes adds a row and a column at
+# the end only; with zeros, or with nothing that could be the largest, on all sides ("zeros", Keras; "symmetric", PyTorch).
+ROOT_POOLING = ("SAME", "zeros", "symmetric")
 
 IMAGENET_ROOT = Root(depth=64, kernel_size=7, stride=2, pool_stride=2)  # He et al. 2015, Table 1
 CIFAR_ROOT = Root(depth=16, kernel_size=3, stride=1, pool_stride=1)  # He et al. 2015, section 4.2
@@ -91,6 +95,23 @@ def checked_root(root: Any) -> Root:
         raise TypeError(f"root must be a Root({', '.join(Root._fields)}) or None, got {root!r}")
     root = Root(*root)
     return Root(*(positive_int(f"root: {field}", value) for field, value in root._asdict().items()))
+
+
+def checked_order(order: Any, blocks: Sequence[Block]) -> dict[str, list[int]]:
+    """`order`, scope of a block -> the numbers of its units, as lists of int. Raises ValueError or TypeError for a block or a
+    number that is not there, and for an empty list."""
+    counts = {block.scope: len(block.args) for block in blocks}
+    if not isinstance(order, dict):
+        raise TypeError(f"order must be a dict, scope of a block -> numbers of its units, got {order!r}")
+    checked = {}
+    for scope, numbers in order.items():
+        count = counts[one_of("order: block", scope, list(counts))]
+        checked[scope] = list(list_of("numbers of units", f"order: {scope!r}", numbers))
+        if not checked[scope] or not {*checked[scope]} <= {*range(1, count + 1)}:
+            raise ValueError(
+                f"order: {scope!r} has the units 1 to {count} and needs one at least, got {checked[scope]}"
+            )
+    return {scope: [*map(int, numbers)] for scope, numbers in checked.items()}
 
 
 def boundary_strides(blocks: Sequence[Block], place: str) -> list[int] | None:

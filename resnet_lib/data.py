@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from .checks import positive_int, whole_number
+from .data_files import DATA as DATA
+from .data_files import imagenet_classes as imagenet_classes
+from .data_files import keras_folder, path
+from .data_files import published as published
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-
-
-def path(*parts: str) -> Path:
-    """The path of a file in `data/`. Raises FileNotFoundError that lists what is there instead."""
-    file = DATA.joinpath(*parts)
-    if not file.exists():
-        there = sorted(p.name for p in file.parent.glob("*")) if file.parent.is_dir() else "no such folder"
-        raise FileNotFoundError(
-            f"data has no {'/'.join(parts)!r}; in {file.parent.name}/ there is: {there}. The folder data/ belongs to a "
-            "clone of the repository: install resnet_lib from there with `pip install -e .`"
-        )
-    return file
+if TYPE_CHECKING:
+    from .network import Network
 
 
 class Dataset(NamedTuple):
@@ -124,8 +115,7 @@ def cifar10() -> Dataset:
     try:
         (train_images, train_labels), (test_images, test_labels) = tf.keras.datasets.cifar10.load_data()
     except Exception as error:  # a plain Exception for no network, ValueError for a wrong hash
-        keras = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-        cached = keras / "datasets/cifar-10-batches-py-target_archive"
+        cached = keras_folder() / "datasets/cifar-10-batches-py-target_archive"
         raise ConnectionError(
             f"CIFAR-10 could not be loaded ({error}). Where there is a network, download {CIFAR10_URL} (163 MB) and save it "
             f"here as {cached}; Keras checks and unpacks it from there"
@@ -175,11 +165,10 @@ def _fashion_by_keras():
     try:
         (train_images, train_labels), (test_images, test_labels) = tf.keras.datasets.fashion_mnist.load_data()
     except Exception as error:
-        keras = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
         files = ", ".join(f"{name}-ubyte.gz" for name in _FASHION_FILES)
         raise ConnectionError(
             f"Fashion-MNIST could not be loaded ({error}). Install Debian's package dataset-fashion-mnist, or where there is a "
-            f"network, download {files} (30 MB) from {FASHION_URL} to {keras / 'datasets/fashion-mnist'}"
+            f"network, download {files} (30 MB) from {FASHION_URL} to {keras_folder() / 'datasets/fashion-mnist'}"
         ) from error
     return train_images, train_labels, test_images, test_labels
 
@@ -226,16 +215,24 @@ def fashion_sample() -> tuple[np.ndarray, np.ndarray]:
     return _from_0_to_1(images), labels.astype(np.int32)
 
 
+TRAINED = "trained"  # the folder of the networks
+
+
+def trained(name: str) -> Network:
+    """One of the small trained networks that come with the repository, "fashion_resnet_v2_20" or "fashion_plain_20": Network.
+
+    data/README.md says how each was made and what it gets wrong. `Network.preprocess` makes of pictures as bytes what it reads.
+    Raises FileNotFoundError, listing them, for another name.
+    """
+    from .network import build
+    from .weights import architecture_in
+
+    file = path(TRAINED, f"{name}.npz")
+    return build(architecture_in(file), weights=file)
+
+
 def photo(name: str) -> np.ndarray:
     """A photograph, "china" or "flower", as [224, 224, 3] of uint8."""
-    from matplotlib.image import imread
+    from .photos import read_photo
 
-    return imread(path("photos", f"{name}.jpg"))
-
-
-def published(name: str) -> pd.DataFrame:
-    """Published numbers as a table: "params_macs", "flop_counters", "forward_timing", "imagenet_accuracy" or "cifar".
-
-    pandas.DataFrame; every row names its source. Raises FileNotFoundError for another name.
-    """
-    return pd.read_csv(path("published", f"{name}.csv"))
+    return read_photo(path("photos", f"{name}.jpg"))

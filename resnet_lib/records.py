@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from filelock import FileLock
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -167,19 +166,6 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Name -> array of an .npz file. Raises ValueError, naming `path`, for any other file and one that is cut short."""
-    import numpy as np
-
-    try:
-        with np.load(path) as saved:
-            return dict(saved)
-    except OSError:
-        raise
-    except Exception as error:  # zipfile, zlib, struct and NumPy have each their own
-        raise ValueError(f"path: {path} is not a whole .npz file, as Network.save writes it: {error}") from error
 
 
 def printed(value: Any) -> str:

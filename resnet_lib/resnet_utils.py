@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from .architectures import ARCHITECTURES, Architecture
-from .blocks import Block, Root, blocks_output_stride, check_reachable
+from .blocks import ROOT_POOLING, Block, Root, blocks_output_stride, check_reachable
+from .checks import one_of
 from .convolutions import CONVOLUTIONS, conv2d_same, subsample
 from .tf_slim_compat import slim, tf
 from .units import OPTIONS, Unit, UnitKind, kind_of_function, registered_functions, unit_arguments, unit_kind
@@ -185,12 +186,22 @@ def network_scope(
             yield collection
 
 
-def root_block(net: tf.Tensor, root: Root | None) -> tf.Tensor:
-    """What stands before the first block, for a `Root` or None: its convolution, and its 3x3 max pooling if it has one."""
+_FILL = {"zeros": 0.0, "symmetric": tf.float32.min}  # what pads the input of the root's pooling on all sides
+
+
+def root_block(net: tf.Tensor, root: Root | None, pooling: str = "SAME") -> tf.Tensor:
+    """What stands before the first block, for a `Root` or None: its convolution, and its 3x3 max pooling if it has one, whose
+    input is padded as `pooling` says, one of `blocks.ROOT_POOLING`."""
+    one_of("root_pooling", pooling, ROOT_POOLING)
     if root is None:
         return net
     net = conv2d_same(net, root.depth, root.kernel_size, stride=root.stride, scope="conv1")
-    return slim.max_pool2d(net, [3, 3], stride=root.pool_stride, scope="pool1") if root.pool_stride > 1 else net
+    if root.pool_stride == 1:
+        return net
+    if pooling != "SAME":
+        net = tf.pad(net, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=_FILL[pooling])
+    padding = "SAME" if pooling == "SAME" else "VALID"
+    return slim.max_pool2d(net, [3, 3], stride=root.pool_stride, padding=padding, scope="pool1")
 
 
 def classifier(

@@ -114,6 +114,7 @@ def resnet_v1(
     root: Root | None = IMAGENET_ROOT,
     shortcut: str = "B",
     stride_in: str = "3x3",
+    root_pooling: str = "SAME",
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """A ResNet V1 of any list of Blocks: (net, end_points). Arguments, results and errors as in `resnet_v2.resnet_v2`.
 
@@ -125,7 +126,7 @@ def resnet_v1(
     options = {"shortcut": shortcut, "stride_in": stride_in}
     stride = blocks_stride(blocks, output_stride, root, options)
     with network_scope("resnet_v1", blocks, inputs, is_training, reuse, scope) as collection:
-        net = root_block(inputs, root)
+        net = root_block(inputs, root, root_pooling)
         net = stack_blocks_dense(net, blocks, stride, unit_options=options)
         return classifier(net, num_classes, global_pool, collection)
 

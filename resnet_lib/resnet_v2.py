@@ -125,6 +125,7 @@ def resnet_v2(
     root: Root | None = IMAGENET_ROOT,
     shortcut: str = "B",
     stride_in: str = "3x3",
+    root_pooling: str = "SAME",
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """A ResNet V2 of any list of Blocks: (net, end_points).
 
@@ -135,7 +136,8 @@ def resnet_v2(
     output_stride: None for the network's own (32 with four blocks of strides 2, 2, 2, 1 after the root), or a smaller
     one reached by atrous convolution. include_root_block: False leaves out the 7x7 convolution and the pooling.
     reuse: share the variables of an earlier call of the same `scope`.
-    root: another `architectures.Root`; shortcut, stride_in: of every unit, see `bottleneck`.
+    root: another `architectures.Root`; shortcut, stride_in: of every unit, see `bottleneck`; root_pooling: one of
+    `blocks.ROOT_POOLING`.
 
     net: logits [batch, 1, 1, num_classes], or with global_pool=False one such vector for every position, or features.
     end_points: name -> tensor for every convolution, unit and block, and "predictions", the softmax of the logits.
@@ -150,7 +152,7 @@ def resnet_v2(
     with network_scope("resnet_v2", blocks, inputs, is_training, reuse, scope) as collection:
         # The first unit brings its own BN and ReLU, so the root has none.
         with slim.arg_scope([slim.conv2d], **BARE):
-            net = root_block(inputs, root)
+            net = root_block(inputs, root, root_pooling)
         net = stack_blocks_dense(net, blocks, stride, unit_options=options)
         # No unit ends with BN and ReLU, so the last one needs them here.
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope="postnorm")

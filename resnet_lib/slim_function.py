@@ -39,13 +39,14 @@ def network_function(architecture: Architecture, *, seed: int | None = None, **s
     seed: of the weights, None leaves them to TensorFlow's; scope_options: of `resnet_arg_scope`. Calls after the first in a
     graph share its variables.
     """
+    scope_options = {"batch_norm_epsilon": architecture.batch_norm_epsilon, **scope_options}
     network = resnet_v1.resnet_v1 if architecture.version == 1 else resnet_v2.resnet_v2
 
     def function(images, is_training=False):
         scope = tf.compat.v1.get_variable_scope()
         with (
             tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed), reuse=tf.compat.v1.AUTO_REUSE),
-            slim.arg_scope(resnet_arg_scope(is_training=is_training, **scope_options)),
+            slim.arg_scope(resnet_arg_scope(is_training, **scope_options)),
         ):
             return network(
                 images,
@@ -57,6 +58,7 @@ def network_function(architecture: Architecture, *, seed: int | None = None, **s
                 scope=architecture.name,
                 shortcut=architecture.shortcut,
                 stride_in=architecture.stride_in,
+                root_pooling=architecture.root_pooling,
             )
 
     return function

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ def _graph(architecture, recipe, data, seed, threads):
     return TrainingGraph(network, data.train_images.shape[1:], recipe.batch_size, recipe.momentum, seed, threads)
 
 
-def _fingerprint(architecture, recipe, data, seed, start):
+def _fingerprint(architecture, recipe, data, seed, start=MappingProxyType({})):
     """What a run depends on, as text: two runs with the same are the same run."""
     content = hashlib.sha256()
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels, *start.values()):
@@ -226,7 +227,7 @@ def _augmented(images, padding, random):
     return padded[image[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _run_epoch(graph, data, recipe, epoch, seed, observe):
+def _run_epoch(graph, data, recipe, epoch, seed, observe=None):
     """One pass over the training images in an order of its own: (mean gradient norms, None), or (None, why it stopped)."""
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(data.train_images))

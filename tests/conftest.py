@@ -4,7 +4,10 @@
 import resnet_lib.tf_slim_compat  # noqa: F401  first, so that no other import of TensorFlow prints its start-up lines
 
 # What takes longest, as a whole file and in one process, begins first: no core waits for it in the end.
-LONGEST = "test_lab.py test_book.py test_benchmarks.py 08_ 02_ 11_ 06_ 10_ 09_ test_network.py test_units.py".split()
+LONGEST = [
+    *("test_lab.py", "test_book.py", "test_benchmarks.py", "08_", "02_", "11_", "06_", "10_", "09_"),
+    *("test_network.py", "test_units.py", "test_weights.py", "test_bank.py"),
+]
 
 
 def pytest_collection_modifyitems(items):

@@ -25,9 +25,34 @@ def test_every_photo_is_attributed():
     assert readme.count("CC BY 2.0") >= 2
 
 
-@pytest.mark.parametrize("name", ["params_macs", "forward_timing", "imagenet_accuracy"])
+@pytest.mark.parametrize("name", ["params_macs", "forward_timing", "imagenet_accuracy", "pretrained_weights"])
 def test_every_published_number_has_a_source(name):
     assert data.published(name)["source"].notna().all()
+
+
+def test_imagenet_classes_stand_in_the_order_of_the_networks():
+    """As torchvision and Keras number them; WordNet's identifiers ascend. Two pairs of classes share their first word."""
+    classes = data.imagenet_classes()
+    published = {
+        0: "tench",
+        134: "crane (bird)",
+        207: "golden retriever",
+        281: "tabby",
+        388: "giant panda",
+        517: "crane (machine)",
+        637: "mailbox",
+        638: "maillot (tights)",
+        639: "maillot (tank suit)",
+        663: "monastery",
+        985: "daisy",
+        999: "toilet tissue",
+    }
+    assert {number: classes[number] for number in published} == published
+    assert len(classes) == len({*classes}) == 1000 and all(name == name.strip() != "" for name in classes)
+    table = pd.read_csv(data.path("imagenet_classes.csv"))
+    assert list(table["class"]) == list(range(1000)) and table["wordnet_id"].is_monotonic_increasing
+    assert dict(zip(table["wordnet_id"], table["name"], strict=True))["n02510455"] == "giant panda"
+    assert "WordNet 3.0 Copyright 2006 by Princeton University." in data.path("README.md").read_text()
 
 
 def test_missing_data_says_what_is_there():

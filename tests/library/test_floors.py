@@ -11,18 +11,31 @@ import resnet_lib
 
 FLOORS = [
     {"checks", "layers", "panels", "records", "tf_slim_compat"},
-    {"convolutions", "flat_graph", "images", "recipe", "units"},
-    {"blocks", "data", "graph_cost", "shortcuts"},
-    {"other_nets"},
-    {"architectures"},
-    {"accounting", "resnet_utils"},
-    {"figures", "highway", "inception_modules", "resnet_v1", "resnet_v2"},
-    {"exploration", "frozen_graph", "inception", "orderings", "slim_function", "tables"},
+    {
+        "convolutions",
+        "data_files",
+        "flat_graph",
+        "images",
+        "photos",
+        "preprocessing",
+        "recipe",
+        "units",
+        "weight_files",
+    },
+    {"blocks", "graph_cost", "shortcuts"},
+    {"known_weights", "other_nets"},
+    {"architectures", "weight_names"},
+    {"accounting", "descriptions", "resnet_utils"},
+    {"figures", "highway", "inception_modules", "resnet_v1", "resnet_v2", "weights"},
+    {"exploration", "frozen_graph", "identification", "inception", "orderings", "slim_function", "tables"},
     {"engines"},
+    {"frozen"},
+    {"built_network"},
     {"network"},
-    {"keras_layer", "timing", "training_graph"},
+    {"data", "keras_layer", "timing", "training_graph"},
     {"training"},
-    {"sweep"},
+    {"predictions", "sweep"},
+    {"classify"},
     {"__main__"},
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
@@ -31,14 +44,29 @@ PURE = [
     "architectures",
     "blocks",
     "checks",
+    "descriptions",
     "exploration",
     "layers",
     "other_nets",
     "panels",
     "recipe",
     "units",
+    "weight_names",
 ]  # the standard library only
-WITHOUT_TENSORFLOW = [*PURE, "__main__", "data", "engines", "figures", "records", "tables"]
+WITHOUT_TENSORFLOW = [
+    *PURE,
+    "__main__",
+    "classify",
+    "data",
+    "data_files",
+    "engines",
+    "figures",
+    "known_weights",
+    "photos",
+    "predictions",
+    "records",
+    "tables",
+]
 SOURCE = {path.stem: path.read_text() for path in Path(resnet_lib.__file__).parent.glob("*.py")}
 ALL = sorted(SOURCE.keys() - {"__init__"})
 

@@ -189,7 +189,7 @@ def test_help_lists_the_commands_and_explains_every_option():
     run = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True)
     assert run.returncode == 0
     assert all(re.search(rf"^ +{name} +\w", run.stdout, flags=re.M) for name in commands())
-    assert list(commands()) == ["list", "table", "cost", "time", "sweep"]
+    assert list(commands()) == ["list", "table", "cost", "time", "sweep", "classify"]
     unexplained = [a.dest for command in commands().values() for a in command._actions if not a.help]
     assert unexplained == []
 

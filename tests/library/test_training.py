@@ -95,12 +95,8 @@ def test_moving_averages_update_in_training_and_are_used_in_evaluation():
     loss, _ = graph.evaluate(SMALL.train_images, SMALL.train_labels)
     one_by_one = [graph.evaluate(SMALL.train_images[i : i + 1], SMALL.train_labels[i : i + 1])[0] for i in range(200)]
     np.testing.assert_allclose(np.mean(one_by_one), loss, rtol=1e-4)  # no image sees the others of its batch
-    graph.load(
-        [
-            value + 10 if v.name.endswith("moving_mean:0") else value
-            for v, value in zip(graph.variables, graph.values(), strict=True)
-        ]
-    )
+    values = dict(zip(graph.names, graph.values(), strict=True))
+    graph.load({name: value + 10 if name.endswith("moving_mean") else value for name, value in values.items()})
     assert graph.evaluate(SMALL.train_images, SMALL.train_labels)[0] != pytest.approx(loss, rel=0.01)
 
 
@@ -113,7 +109,7 @@ def test_evaluation_covers_every_image_once():
 def test_an_interrupted_run_ends_with_the_numbers_of_an_unbroken_one(tmp_path, monkeypatch, unbroken):
     path, whole_epoch = tmp_path / "run.npz", training._run_epoch
 
-    def interrupted(graph, data, recipe, epoch, seed):
+    def interrupted(graph, data, recipe, epoch, seed, observe):
         if epoch == 1:
             whole_epoch(graph, data, recipe, epoch, seed)  # the weights have moved on when the run is stopped
             raise KeyboardInterrupt
@@ -140,8 +136,8 @@ def test_a_run_gives_the_network_that_it_trained(unbroken, tmp_path):
     assert share_of_errors(network, SMALL.test_images, SMALL.test_labels) == pytest.approx(last.test_error)
     network.save(tmp_path / "saved.npz")
     with np.load(tmp_path / "saved.npz") as saved:
-        assert unbroken.weights.keys() == {*saved.files}  # neither momenta nor anything else
-        assert all(np.array_equal(unbroken.weights[name], saved[name]) for name in saved.files)
+        assert {*unbroken.weights, "about"} == {*saved.files}  # no momenta
+        assert all(np.array_equal(value, saved[name]) for name, value in unbroken.weights.items())
     other = train(TINY, SMALL, QUICK, seed=4, threads=1)
     assert not np.array_equal(other.weights["tiny/conv1/weights"], unbroken.weights["tiny/conv1/weights"])
 

@@ -1,0 +1,53 @@
+"""A network for inference only: `Frozen`, which `Network.freeze` makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .accounting import Cost
+from .engines import compile_network
+from .images import checked_images
+from .tf_slim_compat import check_eager, tf
+
+if TYPE_CHECKING:
+    from .network import Network
+
+
+class Frozen:
+    """A network for inference only: `frozen(images)` gives what `network(images)` gave when it was frozen.
+
+    name, input_shape, cost(), widest(): those of the network; engine, requested_precision: as asked for; precision: the one
+    that runs, which on a processor without bfloat16 may be another. Made by `Network.freeze`; goes to `timing.time_forward`
+    like a Network.
+    """
+
+    def __init__(self, network: Network, precision: str = "float32", engine: str = "tf"):
+        self.name = network.name
+        self.input_shape = network.input_shape
+        self.engine = engine
+        self.requested_precision = precision
+        check_eager("freeze")
+        self._run, self.precision = compile_network(network.function, self.input_shape, precision, engine)
+        sized = None not in network.input_shape[1:]
+        self._cost = network.cost() if sized else None
+        self._widest = network.widest() if sized else None
+
+    def __call__(self, images: Any) -> tf.Tensor:
+        """As `Network.__call__`, with its shapes, checks and errors."""
+        return self.forward(checked_images(images, self.input_shape))
+
+    def forward(self, images: tf.Tensor) -> tf.Tensor:
+        """`frozen(images)` without its checks, for a float32 tensor that is known to fit."""
+        return self._run(images)
+
+    def cost(self) -> Cost | None:
+        """`Network.cost`; None where it was built for images of any size, as is `widest`."""
+        return self._cost
+
+    def widest(self) -> int | None:
+        """`Network.widest`."""
+        return self._widest
+
+    def __repr__(self):
+        asked = "" if self.precision == self.requested_precision else f" ({self.requested_precision} asked for)"
+        return f"<Frozen {self.name}, {self.precision}{asked}, {self.engine}>"
