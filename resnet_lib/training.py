@@ -26,7 +26,7 @@ from .data import Dataset, checked
 from .network import Network, build, network_function
 from .recipe import Recipe, given_recipe
 from .records import replacing
-from .training_graph import TrainingGraph
+from .training_graph import GradientChange, TrainingGraph
 
 MAX_SEED = 2**63 - 1  # that TensorFlow takes
 
@@ -69,19 +69,21 @@ class History:
         return {name: value for name, value in self.__dict__.items() if name != "network"}
 
 
-def _graph(architecture, recipe, data, seed, threads):
+def _graph(architecture, recipe, data, seed, threads, change_gradients=None):
     penalty = {"weight_decay": recipe.weight_decay, "batch_norm_decay": recipe.batch_norm_decay}
     network = network_function(architecture, seed=seed, **penalty)
-    return TrainingGraph(network, data.train_images.shape[1:], recipe.batch_size, recipe.momentum, seed, threads)
+    shape = data.train_images.shape[1:]
+    return TrainingGraph(network, shape, recipe.batch_size, recipe.momentum, seed, threads, change_gradients)
 
 
-def _fingerprint(architecture, recipe, data, seed, start=MappingProxyType({})):
+def _fingerprint(architecture, recipe, data, seed, start=MappingProxyType({}), change_gradients=None):
     """What a run depends on, as text: two runs with the same are the same run."""
     content = hashlib.sha256()
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels, *start.values()):
         content.update(np.ascontiguousarray(array))
     description = re.sub(r" at 0x[0-9a-f]+", "", repr(architecture))  # of a unit function of one's own: its address
-    return json.dumps([description, asdict(recipe), content.hexdigest()[:16], seed])
+    changed = [change_gradients.__qualname__] if change_gradients else []
+    return json.dumps([description, asdict(recipe), content.hexdigest()[:16], seed, *changed])
 
 
 def _save(path, fingerprint, history, graph):
@@ -125,6 +127,7 @@ def train(
     threads: int | None = None,
     progress: bool = False,
     observe: Callable[[int, TrainingGraph], None] | None = None,
+    change_gradients: GradientChange | None = None,
 ) -> History:
     """Trains a network on a `data.Dataset`: History, with one Epoch record an epoch, the weights and the network.
 
@@ -136,6 +139,8 @@ def train(
     and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused.
     threads: of TensorFlow, None for all. progress: show a bar. observe: called with the number of steps taken and the graph,
     before the first step and after each; a run that goes on from a checkpoint begins after those that it has taken.
+    change_gradients: a function (gradients, variables) -> gradients, lists in one order, which the optimizer takes in place of
+    those of the loss: to clip them, say. A checkpoint knows it by its name.
     A loss that is no longer a finite number ends the run; `History.error` says where.
     Raises, before anything is built, what `data.checked` does, ValueError for a batch larger than the training data, a
     seed below 0 and a checkpoint that is damaged or of another run, and TypeError for arguments of other types; then
@@ -147,9 +152,9 @@ def train(
     threads = threads if threads is None else positive_int("threads", threads)
     architecture, start = _with_start(architecture)
     architecture = _for_data(architecture, recipe, data, start)
-    fingerprint = _fingerprint(architecture, recipe, data, seed, start)
+    fingerprint = _fingerprint(architecture, recipe, data, seed, start, change_gradients)
     arrays, epochs = _read(checkpoint, fingerprint)
-    graph = _graph(architecture, recipe, data, seed, threads)
+    graph = _graph(architecture, recipe, data, seed, threads, change_gradients)
 
     def keep(epochs):
         if checkpoint:

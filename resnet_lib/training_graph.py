@@ -10,6 +10,9 @@ import numpy as np
 
 from .tf_slim_compat import quick_building, tf
 
+# (gradients, variables) -> the gradients that the optimizer takes in their place, in the same order
+GradientChange = Callable[[list[tf.Tensor], list[tf.Variable]], list[tf.Tensor]]
+
 # An operation on a batch of fewer pixels than this takes well under a millisecond, and cores that share it gain next to
 # nothing. There each operation has one thread, and the cores take different ones: the gradient for a layer's weights
 # beside that for its input. Measured by experiments/bench_training.py.
@@ -48,6 +51,7 @@ class TrainingGraph:
         momentum: float,
         seed: int,
         threads: int | None,
+        change_gradients: GradientChange | None = None,
     ):
         height, width, _ = image_shape
         per_operation, operations = thread_numbers(batch_size * height * width, threads)
@@ -57,7 +61,7 @@ class TrainingGraph:
             self.images = tf.compat.v1.placeholder(tf.float32, [None, *image_shape])
             self.labels = tf.compat.v1.placeholder(tf.int32, [None])
             self.learning_rate = tf.compat.v1.placeholder(tf.float32, [])
-            self.step = self._training_step(network, momentum)
+            self.step = self._training_step(network, momentum, change_gradients)
             self.evaluation = self._evaluation(network)
             self.variables = tf.compat.v1.global_variables()
             self.names = [variable.op.name for variable in self.variables]
@@ -66,8 +70,9 @@ class TrainingGraph:
             self.session = session(graph, per_operation, operations)
             self.session.run(tf.compat.v1.global_variables_initializer())
 
-    def _training_step(self, network, momentum):
-        """The loss before the step, the norm of all gradients, and that of the first weights' gradient."""
+    def _training_step(self, network, momentum, change_gradients):
+        """The loss before the step, the norm of all gradients, and that of the first weights' gradient, as they are before
+        they are changed."""
         logits, _ = network(self.images, is_training=True)
         self._of_network = tf.compat.v1.global_variables()
         loss = tf.reduce_mean(self._cross_entropy(logits))
@@ -76,8 +81,9 @@ class TrainingGraph:
         optimizer = tf.compat.v1.train.MomentumOptimizer(self.learning_rate, momentum)
         # Without these the moving averages of the batch norms would stay as they began.
         updates = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)
+        taken = change_gradients(gradients, trained) if change_gradients else gradients
         with tf.control_dependencies(updates):
-            apply = optimizer.apply_gradients(zip(gradients, trained, strict=True))
+            apply = optimizer.apply_gradients(zip(taken, trained, strict=True))
         with tf.control_dependencies([apply]):  # whoever asks for the loss takes the step
             return [tf.identity(loss), tf.linalg.global_norm(gradients), tf.norm(gradients[0])]
 

@@ -80,6 +80,23 @@ def test_one_step_is_momentum_sgd_on_the_mean_cross_entropy_with_weight_decay():
         np.testing.assert_allclose(after[name], first[name] - 0.5 * slot, rtol=1e-4, atol=1e-5)
 
 
+def halved(gradients, variables):
+    assert [g.shape for g in gradients] == [v.shape for v in variables]
+    return [gradient / 2 for gradient in gradients]
+
+
+def test_the_optimizer_takes_the_changed_gradients_and_the_record_has_those_of_the_loss(tmp_path, unbroken):
+    start = Recipe(epochs=1, batch_size=200, momentum=0)
+    half_the_rate = train(TINY, SMALL, replace(start, learning_rate=0.05), seed=3, threads=1)
+    path = tmp_path / "run.npz"
+    changed = train(TINY, SMALL, start, seed=3, threads=1, checkpoint=path, change_gradients=halved)
+    for name, value in half_the_rate.weights.items():
+        np.testing.assert_allclose(changed.weights[name], value, rtol=1e-5, atol=1e-6)
+    assert changed.epochs[0].gradient_norm == half_the_rate.epochs[0].gradient_norm
+    with pytest.raises(ValueError, match="another run"):
+        train(TINY, SMALL, start, seed=3, threads=1, checkpoint=path)
+
+
 def test_moving_averages_update_in_training_and_are_used_in_evaluation():
     """The commonest tf-slim mistake is a training step without the update operations."""
     recipe = Recipe(epochs=1, batch_size=200, batch_norm_decay=0.75)
