@@ -8,6 +8,7 @@
     fashion            data/fashion_14.npz        Fashion-MNIST at 14x14
     fashion_networks   data/trained               two networks trained on Fashion-MNIST, and data/trained.csv
     bank               data/bank_*.csv            plain, V1 and V2 at three depths, looked into while they train
+    atlas              data/atlas.csv             the gradient at every layer, fresh and after some steps (notebook 02)
     causes             data/causes.csv            deep plain networks, four kinds of steps, five rates (notebook 02)
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)

@@ -1,7 +1,7 @@
 """A network taken apart while it trains: what each of its layers puts out, and the gradient that reaches it.
 
-Used by `experiments.bank`. One graph for all states of a network's weights. Batch norms are in training mode here, so that a
-fresh network is normalized too, and its moving averages do not change.
+Used by `experiments.bank` and `experiments.atlas`. One graph for all states of a network's weights. Batch norms are in
+training mode here, so that a fresh network is normalized too, and its moving averages do not change.
 """
 
 from __future__ import annotations
@@ -33,15 +33,19 @@ class Probe:
             self._losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self._labels, logits=logits)
             answers = tf.argmax(logits, 1, output_type=tf.int32)
             self._wrong = tf.cast(tf.not_equal(answers, self._labels), tf.float32)
+            names = [v.op.name for v in tf.compat.v1.trainable_variables() if v.op.name.endswith("/weights")]
+            self._names = [name.removesuffix("/weights") for name in names if "/gate" not in name]
             self._layers = self._of_layers(end_points)
+            self._contrasts = [_contrast(_before_relu(end_points[name])) for name in self._names]
             self._units = self._of_units(architecture, end_points)
             self._initializers = {v.op.name: v.initializer for v in tf.compat.v1.global_variables()}
             self._session = session(graph)
 
     def _of_layers(self, end_points):
-        """For every layer with weights, from the first to the classifier: name of a quantity -> tensor."""
-        weights = [v for v in tf.compat.v1.trainable_variables() if v.op.name.endswith("/weights")]
-        responses = [_before_relu(end_points[v.op.name.removesuffix("/weights")]) for v in weights]
+        """For every layer with weights, from the first to the classifier: name of a quantity -> tensor. Gates are left out."""
+        named = {v.op.name: v for v in tf.compat.v1.trainable_variables()}
+        weights = [named[f"{name}/weights"] for name in self._names]
+        responses = [_before_relu(end_points[name]) for name in self._names]
         loss = tf.reduce_mean(self._losses)
         gradients = zip(tf.gradients(loss, responses), tf.gradients(loss, weights), strict=True)
         return [
@@ -85,6 +89,11 @@ class Probe:
             [{"unit": i, **row} for i, row in enumerate(units)],
         )
 
+    def contrasts(self, images: np.ndarray) -> list[float]:
+        """Of every layer, from the first to the classifier, how different it makes the images of a batch: the mean squared
+        distance of two images' responses over twice their mean square. 0: all the same; 1: unrelated."""
+        return [float(value) for value in self._session.run(self._contrasts, {self._images: images})]
+
     def evaluate(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> tuple[float, float]:
         """(mean cross-entropy, share of wrong answers), each batch normalized by its own statistics; the last, smaller part
         of a batch is left out."""
@@ -101,6 +110,12 @@ class Probe:
 
     def _feed(self, images, labels):
         return {self._images: images, self._labels: labels}
+
+
+def _contrast(response):
+    differences = tf.reduce_sum(tf.math.reduce_variance(response, axis=0))
+    number = tf.cast(tf.shape(response)[0], tf.float32)
+    return differences * number / (number - 1) / tf.reduce_sum(tf.reduce_mean(response**2, axis=0))
 
 
 def _before_relu(tensor):
