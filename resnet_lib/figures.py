@@ -1,5 +1,5 @@
 """Figures shared by the notebooks: one colour for one thing, a text for those who cannot see it, and residual units drawn
-from their description. Changes no setting."""
+from their description. Changes no setting of matplotlib until a chapter asks for the common style, by `use_style`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,24 @@ COLORS = {
     "published": "#cc79a7",
     "accent": "#d55e00",
 }
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+}
+
+
+def use_style() -> None:
+    """Gives the figures that follow, in this process, the common look of the chapters: matplotlib's settings of STYLE."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(STYLE)
 
 
 class Picture:

@@ -203,3 +203,12 @@ def test_a_unit_is_drawn_on_given_axes_and_says_what_it_cannot_draw():
     ]:
         with pytest.raises(ValueError, match=message):
             figures.draw_unit(**{"kind": "basic_v1", "unit": (64, 1), "channels_in": 64, "size": 56, **wrong})
+
+
+def test_the_common_style_is_set_when_a_chapter_asks_and_names_what_it_sets():
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        before = dict(matplotlib.rcParams)
+        figures.use_style()
+        changed = {name for name, value in matplotlib.rcParams.items() if value != before[name]}
+        assert changed <= {*figures.STYLE} and {"axes.spines.top", "axes.titlelocation"} <= changed
