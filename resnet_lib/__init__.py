@@ -10,7 +10,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     layers, panels                        what a layer is and costs; what a reader moves, on any screen
     units, convolutions, flat_graph,      the table of kinds of units; padding; a graph without functions;
     images, preprocessing, photos,        what a network is called on; pictures from files; how to train one; files
-    recipe, weight_files, data_files      of weights, and of data/
+    recipe, weight_files, data_files,     of weights, and of data/; signals and gradients of fresh networks, from
+    mean_field                            formulas
     blocks, shortcuts, graph_cost         lists of units; what any TensorFlow graph costs
     other_nets, known_weights             networks that are not lists of units; files of released weights
     architectures, weight_names           whole networks, and all that are named; what files call their variables
