@@ -1,5 +1,7 @@
 """The small trained networks: how they are made, kept and read again."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,22 @@ def test_the_error_is_the_share_of_wrong_answers():
     assert (
         fashion_networks.error(network, images[:600], labels[:600]) == pytest.approx(wrong, abs=0.002) and 0 < wrong < 1
     )
+
+
+@pytest.mark.parametrize("name", fashion_networks.NETWORKS)
+def test_a_stored_network_makes_the_errors_that_are_recorded_for_it(name):
+    (row,) = (r for r in Records(data.path("trained.csv"), fashion_networks.COLUMNS).rows() if r["name"] == name)
+    network = data.trained(name)
+    assert network.architecture == fashion_networks.architecture(name)
+    assert int(row["params"]) == network.cost().params and int(row["layers"]) == network.architecture.layers == 20
+    images, labels = data.fashion_sample()
+    wrong = network(images).numpy().argmax(-1).ravel() != labels
+    assert wrong.mean() == pytest.approx(float(row["sample_error"]), abs=0.0011)  # one image may lie on the border
+    assert wrong.mean() < 0.2
+
+
+def test_the_recipe_of_the_stored_networks_is_the_programs():
+    for row in Records(data.path("trained.csv"), fashion_networks.COLUMNS).rows():
+        assert Recipe(
+            **{key: type(value)(float(row[key])) for key, value in asdict(fashion_networks.RECIPE).items()}
+        ) == (fashion_networks.RECIPE)
