@@ -1,0 +1,59 @@
+"""The runs of `experiments.highway_depth`: the bias that they say, the stack frozen that they say is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from experiments import highway_depth
+from resnet_lib import build, data
+from resnet_lib.highway import highway_layer, train_stack
+from resnet_lib.records import Records
+
+SMALL = data.digits(num_train=200)
+
+
+def test_the_rule_counts_the_layers_that_have_a_gate():
+    network = build(highway_depth.convolutional(-4.7))
+    biases = {name: value for name, value in network.values().items() if "/gate" in name and name.endswith("biases")}
+    assert len(biases) == highway_depth.HIGHWAY_LAYERS
+    assert all(np.allclose(value, -4.7) for value in biases.values())
+    assert highway_depth.rule(highway_depth.HIGHWAY_LAYERS) == pytest.approx(-np.log(105), abs=1e-3)
+
+
+def test_a_frozen_stack_keeps_its_weights_and_learns_around_them():
+    (_, first, frozen), (_, _, fresh), (_, _, trained) = (
+        train_stack(layer, 5, SMALL, width=8, epochs=epochs, gate_bias=-1.0)
+        for layer, epochs in [(highway_depth.frozen_layer, 3), (highway_layer, 0), (highway_layer, 3)]
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, fresh, strict=True))
+    assert not np.array_equal(frozen.kernel, trained.kernel) and first.shape == (200, 8)
+
+
+def test_softmax_regression_is_the_gradient_step_of_tensorflow():
+    """From zero weights the first step is known: the images' means of each class against those of all."""
+    (record, *_) = highway_depth.softmax_regression(SMALL, seed=0, epochs=1)
+    assert record["epoch"] == 1 and np.log(10) * 0.3 < record["train_loss"] < np.log(10) * 1.001
+    *_, last = highway_depth.softmax_regression(SMALL, seed=0, epochs=60)
+    assert last["train_error"] < 0.03 and last["test_error"] < 0.3 and last["train_loss"] < record["train_loss"] / 4
+
+
+def test_every_network_leaves_its_epochs(tmp_path, monkeypatch):
+    monkeypatch.setattr(highway_depth.data, "digits", lambda: SMALL)
+    monkeypatch.setattr(highway_depth, "RECIPE", replace(highway_depth.RECIPE, epochs=4))
+    monkeypatch.setattr(highway_depth, "convolutional", lambda bias, build=highway_depth.convolutional: build(bias, 8))
+    monkeypatch.setattr(highway_depth, "STACKED", 5)
+    monkeypatch.setattr(highway_depth, "EPOCHS", 4)
+    open_gates = [(network, -1.0 if "stack" in network else bias) for network, bias in highway_depth.NETWORKS]
+    monkeypatch.setattr(highway_depth, "NETWORKS", open_gates)
+    monkeypatch.setattr(highway_depth, "SEEDS", (1,))
+    path = tmp_path / "rows.csv"
+    highway_depth.main(path)
+    rows = Records(path, highway_depth.COLUMNS).rows()
+    assert [row["network"] for row in rows[::4]] == [network for network, _ in highway_depth.NETWORKS]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] * 6
+    assert (
+        len({row["train_loss"] for row in rows[3::4]}) >= 5
+    )  # in eight steps a stack hardly differs from a frozen one
+    monkeypatch.setattr(highway_depth, "measured", None)
+    highway_depth.main(path)
