@@ -110,6 +110,7 @@ def read(browser, lab):  # noqa: F811
         page.wait_for_function(f"() => {CELLS} == {len(committed.cells)}")
         shoot(page, f"{name}_opened")
         before = images(page)
+        choose(page, "View", "Expand All Code")  # what is folded has no prompt that could be waited for
         choose(page, "Edit", "Clear Outputs of All Cells")
         page.wait_for_function(CLEARED)
         choose(page, "Run", "Run All Cells")
