@@ -48,10 +48,10 @@ import joblib
 from experiments.bank import LAYERS, PROBED, RECIPE
 from experiments.probe import Probe
 from resnet_lib import data
-from resnet_lib.architectures import Architecture, cifar_architecture, get_architecture
+from resnet_lib.architectures import Architecture, get_architecture
 from resnet_lib.convolutions import conv2d_same
 from resnet_lib.records import Records
-from resnet_lib.sweep import FAMILIES
+from resnet_lib.sweep import FAMILIES, with_units
 from resnet_lib.tf_slim_compat import slim, tf
 from resnet_lib.training import train
 from resnet_lib.training_graph import TrainingGraph
@@ -89,13 +89,9 @@ FAMILY_NAMES = (WITHOUT_BN.name, "plain", "highway", "residual", "v2")
 
 def architecture(family: str, layers: int, dataset: data.Dataset) -> Architecture:
     """The network of a family, for the images of the dataset."""
-    if family == WITHOUT_BN.name:
-        net = cifar_architecture(layers)
-        net = Architecture(f"{family}_{layers}", [b._replace(unit_fn=WITHOUT_BN) for b in net.blocks], net.root)
-    else:
-        net = FAMILIES[family](layers)
+    families = {**FAMILIES, WITHOUT_BN.name: with_units(WITHOUT_BN.name, WITHOUT_BN, shortcut="B")}
     height, width, channels = dataset.train_images.shape[1:]
-    return get_architecture(net, (height, width), dataset.num_classes, channels_in=channels)
+    return get_architecture(families[family](layers), (height, width), dataset.num_classes, channels_in=channels)
 
 
 class _Enough(Exception):

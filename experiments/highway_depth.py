@@ -9,7 +9,8 @@ On the digits, five seeds; about half an hour on two cores. A row is an epoch of
                       "frozen stack": the same, but only the layers before and after the stack are trained
                       "ten layers": `train_stack` with ten plain layers; "softmax regression": no hidden layer at all, with
                       the steps, rate and momentum of the stacks
-    gate_bias         where the transform gates begin: -3, or -ln(L - 1) for L Highway layers, the rule of chapter 01
+    gate_bias         where the transform gates begin: -3, or -ln(L - 1) for L Highway layers, the rule of chapter 01; 0 for
+                      networks without gates
     epoch, train_error, test_error, train_loss
 
 ## Predictions, written down before the first run
@@ -37,7 +38,7 @@ from resnet_lib import data
 from resnet_lib.architectures import Architecture
 from resnet_lib.highway import LayerWeights, highway_layer, highway_unit, plain_layer, train_stack
 from resnet_lib.records import Records
-from resnet_lib.sweep import FAMILIES
+from resnet_lib.sweep import with_units
 from resnet_lib.tf_slim_compat import slim, tf
 from resnet_lib.training import Recipe, train
 from resnet_lib.units import BasicUnit, UnitKind
@@ -82,9 +83,7 @@ def with_bias(gate_bias: float) -> UnitKind:
 
 def convolutional(gate_bias: float, layers: int = LAYERS) -> Architecture:
     """The Highway family's network with this bias."""
-    net = FAMILIES["highway"](layers)
-    blocks = [block._replace(unit_fn=with_bias(gate_bias)) for block in net.blocks]
-    return Architecture(net.name, blocks, net.root)
+    return with_units("highway", with_bias(gate_bias), shortcut="B")(layers)
 
 
 def frozen_layer(x: tf.Tensor, weights: LayerWeights, activation: Any = tf.tanh) -> tf.Tensor:

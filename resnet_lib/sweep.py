@@ -23,7 +23,7 @@ from .architectures import Architecture, cifar_architecture
 from .checks import listed, one_of, positive_int, whole_number
 from .records import Records, now, versions
 from .training import MAX_SEED, Epoch, Recipe, given_recipe, train
-from .units import ORDERINGS, SHORTCUTS
+from .units import ORDERINGS, SHORTCUTS, UnitKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 Family = Callable[[int], Architecture]  # layers -> network
 
 
-def _with_units(family, unit_fn="basic_v1", shortcut="A"):
-    """A family that differs from the CIFAR networks of He et al. 2015 in its units or shortcuts."""
+def with_units(family: str, unit_fn: str | Callable | UnitKind = "basic_v1", shortcut: str = "A") -> Family:
+    """A family that differs from the CIFAR networks of He et al. 2015 in its units or shortcuts: Family.
+
+    family: the beginning of its networks' names; unit_fn: as of a Block; shortcut: one of `units.SHORTCUTS`, "B" for units
+    that do not hear of it.
+    """
 
     def architecture(layers):
         network = cifar_architecture(layers, shortcut=shortcut)
@@ -54,13 +58,13 @@ def _united(*tables):
 # Family -> the network of 6n + 2 layers; all have the layers and widths of the CIFAR networks of He et al. 2015.
 FAMILIES: dict[str, Family] = _united(
     {
-        "plain": _with_units("plain", shortcut="none"),
-        "highway": _with_units("highway", "highway", shortcut="B"),  # which its units do not hear of
+        "plain": with_units("plain", shortcut="none"),
+        "highway": with_units("highway", "highway", shortcut="B"),  # which its units do not hear of
         "residual": cifar_architecture,
-        "recurrent": _with_units("recurrent", "recurrent"),
+        "recurrent": with_units("recurrent", "recurrent"),
     },
-    {name: _with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
-    {name: _with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
+    {name: with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
+    {name: with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},
 )
 DATASETS = {"digits": data.digits, "fashion_14": data.fashion_14, "cifar10": data.cifar10}
 

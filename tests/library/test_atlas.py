@@ -35,6 +35,17 @@ def test_every_layer_of_every_state_has_a_row(short, family):
     assert fresh != after_one != after_three
 
 
+def test_a_run_ends_with_its_last_state(short, monkeypatch):
+    seen, train = [], atlas.train
+
+    def watched(*args, observe, **options):
+        return train(*args, observe=lambda steps, graph: seen.append(steps) or observe(steps, graph), **options)
+
+    monkeypatch.setattr(atlas, "train", watched)
+    atlas.measured("plain", 8, 1)
+    assert seen == [0, 1, 2, 3]
+
+
 def test_only_what_the_file_lacks_is_measured(short, tmp_path, monkeypatch):
     monkeypatch.setattr(atlas, "LAYERS", (8,))
     monkeypatch.setattr(atlas, "SEEDS", (1,))
