@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from inspect import isfunction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -150,6 +151,10 @@ def train(
     data = checked(data)
     seed = whole_number("seed", seed, most=MAX_SEED)
     threads = threads if threads is None else positive_int("threads", threads)
+    if change_gradients is not None and not isfunction(change_gradients):
+        raise TypeError(
+            f"change_gradients must be a function, whose name is its own, or None, got {change_gradients!r}"
+        )
     architecture, start = _with_start(architecture)
     architecture = _for_data(architecture, recipe, data, start)
     fingerprint = _fingerprint(architecture, recipe, data, seed, start, change_gradients)

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -95,6 +96,19 @@ def test_the_optimizer_takes_the_changed_gradients_and_the_record_has_those_of_t
     assert changed.epochs[0].gradient_norm == half_the_rate.epochs[0].gradient_norm
     with pytest.raises(ValueError, match="another run"):
         train(TINY, SMALL, start, seed=3, threads=1, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda gradients, variables: gradients[1:], "a gradient for each of 20 variables, got 19"),
+        ("clip", "must be a function"),
+        (partial(halved), "must be a function, whose name is its own"),
+    ],
+)
+def test_a_change_of_gradients_that_is_none_is_refused(change, message):
+    with pytest.raises((ValueError, TypeError), match=f"change_gradients .*{message}"):
+        train(TINY, SMALL, QUICK, change_gradients=change)
 
 
 def test_moving_averages_update_in_training_and_are_used_in_evaluation():
