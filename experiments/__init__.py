@@ -8,9 +8,9 @@
     fashion            data/fashion_14.npz        Fashion-MNIST at 14x14
     fashion_networks   data/trained               two networks trained on Fashion-MNIST, and data/trained.csv
     bank               data/bank_*.csv            plain, V1 and V2 at three depths, looked into while they train
-    atlas              data/atlas.csv             the gradient at every layer, fresh and after some steps (notebook 02)
-    causes             data/causes.csv            deep plain networks, four kinds of steps, five rates (notebook 02)
-    highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls (notebook 02)
+    atlas              data/atlas.csv             the gradient at every layer, fresh and after some steps
+    causes             data/causes.csv            deep plain networks, four kinds of steps, five rates
+    highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)
     bench_library      -                          how quick the library itself is

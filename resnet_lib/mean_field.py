@@ -9,8 +9,6 @@ does to the mean square of a signal on its way forward, and of a gradient on its
     residual              forward and backward 1 + s^4 a unit                   Yang and Schoenholz 2017 (arXiv:1712.08969)
     residual, batch norm  forward x grows by a constant a unit, backward 1 + constant / variance of x, which is polynomial in
                           the number of units                                   De and Smith 2020 (arXiv:2002.10444)
-
-Notebook 02 derives them and holds them against measured networks.
 """
 
 from __future__ import annotations
