@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 
-from .architectures import ARCHITECTURES
+from .architectures import ARCHITECTURES, Architecture
 from .other_nets import OTHER_NETS
 from .units import unit_kind
 from .weight_files import opened
 from .weight_names import CONVENTIONS, NAMES, Place
-from .weights import source_of, with_layer_names
+from .weights import described_in, source_of, with_layer_names
 
 
-def named(path: str | os.PathLike) -> str:
-    """The name of the network whose weights a file holds: one of `list_networks()`. Raises ValueError for any other file, and
-    what `weight_files.opened` does."""
+def named(path: str | os.PathLike) -> str | Architecture:
+    """The network whose weights a file holds: its name, one of `list_networks()`, or if it has none here and the file, of
+    `Network.save`, describes it, its Architecture. Raises ValueError for any other file, and what `weight_files.opened` does.
+    """
     with opened(path) as file:
         source = source_of(file)
         roots = {name.partition("/")[0] for name in file.arrays if name.endswith("/weights")}
         known = [name for name in roots if name in ARCHITECTURES or name in OTHER_NETS]
         if source not in ("npz", "tf-slim"):
             known = [name for name, net in ARCHITECTURES.items() if _fits(file, source, net)]
+        if len(known) != 1 and (net := described_in(file)):
+            return net
         if len(known) != 1:
             what = f"of {sorted(known)}" if known else "of no network that has a name here"
             raise ValueError(f"weights: {path} holds weights {what}: say which network it is")

@@ -225,7 +225,13 @@ def about(convention: Convention, architecture: Architecture | None) -> np.ndarr
 def architecture_in(path: str | os.PathLike) -> Architecture:
     """The architecture that an .npz file of `Network.save` describes. Raises ValueError for a file that describes none."""
     with opened(path) as file:
-        found = _about(file).get("architecture")
-        if not found:
+        net = described_in(file)
+        if net is None:
             raise ValueError(f"weights: {path} does not say what its network is: name it")
-        return architecture_of(found)
+        return net
+
+
+def described_in(file: Opened) -> Architecture | None:
+    """The same of an open file of any kind; None for one that describes none."""
+    fields = _about(file).get("architecture")
+    return architecture_of(fields) if fields else None

@@ -106,3 +106,11 @@ def test_weights_without_a_classifier_cannot_classify(tmp_path, built):
         ValueError, match="weights must have a classifier, but .*notop.h5 ends with the features of net"
     ):
         network_with_weights(tmp_path / "notop.h5")
+
+
+def test_a_file_of_this_library_says_itself_what_its_network_is():
+    network = network_with_weights(data.path("trained", "fashion_resnet_v2_20.npz"))
+    assert network.architecture == data.trained("fashion_resnet_v2_20").architecture
+    images, labels = data.fashion_sample()
+    (found,) = likeliest(network, np.rint(images[0] * 255).astype(np.uint8), top=1)
+    assert found.number == labels[0] and found.name == f"class {labels[0]}"
