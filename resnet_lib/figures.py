@@ -47,39 +47,53 @@ def use_style() -> None:
 
 
 class Picture:
-    """A finished figure as Jupyter shows it: a PNG at twice the size, with its alternative text and a caption."""
+    """A finished figure as Jupyter shows it: an image with its alternative text and a caption."""
 
-    def __init__(self, png: bytes, alt: str, width: int, caption: str | None = None):
-        self.png = png
+    def __init__(self, image: bytes, alt: str, width: int, caption: str | None = None):
+        """image: a PNG or an SVG; width: on the page, in pixels."""
+        self.image = image
         self.alt = alt
         self.width = width
         self.caption = caption
 
+    @property
+    def kind(self) -> str:
+        """The image's MIME type."""
+        return "image/png" if self.image.startswith(b"\x89PNG") else "image/svg+xml"
+
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.png).decode()
+        data = base64.b64encode(self.image).decode()
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
-        image = f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" width="{self.width}">'
+        image = f'<img src="data:{self.kind};base64,{data}" alt="{html.escape(self.alt)}" width="{self.width}">'
         return f"<figure>{image}{caption}</figure>"
 
     def __repr__(self) -> str:
         return self.alt
 
 
+_PIXELS_PER_INCH = 100
+
+
 def show(figure: Figure, alt: str, caption: str | None = None) -> Picture:
     """The last line of a cell that draws: the matplotlib figure as a Picture with its alternative text.
 
+    The image is an SVG, whose text stays text and is crisp at any size, or a PNG of twice the resolution, whichever is smaller.
     Raises ValueError for an empty alt text: who cannot see the figure should still get its claim.
     """
     if not alt.strip():
         raise ValueError("alt must say what the figure shows, got an empty text")
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", facecolor="white")
+    png, svg = io.BytesIO(), io.BytesIO()
+    options = {"bbox_inches": "tight", "facecolor": "white"}
+    figure.savefig(png, format="png", dpi=2 * _PIXELS_PER_INCH, **options)
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resnet_lib"}):
+        figure.savefig(svg, format="svg", metadata={"Date": None}, **options)
     plt.close(figure)
-    png = buffer.getvalue()
-    width = int.from_bytes(png[16:20], "big") // 2  # the width in the PNG's header, in pixels
-    return Picture(png, alt, width, caption)
+    image = min(svg.getvalue(), png.getvalue(), key=len)
+    width = int.from_bytes(png.getvalue()[16:20], "big") // 2  # the width in the PNG's header, in pixels
+    return Picture(image, alt, width, caption)
 
 
 def draw_unit(

@@ -25,7 +25,7 @@ def texts(notebook):
                 o.get("text", "") or (o.data.get("text/html") or o.data.get("text/plain", "")) for o in cell.outputs
             ]
             text = "\n".join(parts)
-            text = re.sub(r"data:image/png;base64,[^\"]*|T_[0-9a-f]{5}|width=\"\d+\"|0x[0-9a-f]+", "", text)
+            text = re.sub(r"data:image/[a-z+]+;base64,[^\"]*|T_[0-9a-f]{5}|width=\"\d+\"|0x[0-9a-f]+", "", text)
             yield i, re.sub(r"[ \-]{2,}", " ", text)
 
 

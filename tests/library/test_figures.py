@@ -14,14 +14,31 @@ from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, BasicUnit, Unit, unit_kin
 def test_a_picture_carries_its_alt_text_and_twice_the_pixels():
     before = dict(matplotlib.rcParams)
     figure, axes = plt.subplots(figsize=(4, 2))
-    axes.plot([1, 2])
+    axes.imshow([[i * j % 7 for i in range(60)] for j in range(90)], aspect="auto")
     picture = figures.show(figure, alt='a "line"', caption="rising & rising")
-    pixels = struct.unpack(">I", picture.png[16:20])[0]
+    pixels = struct.unpack(">I", picture.image[16:20])[0]
     page = picture._repr_html_()
+    assert picture.kind == "image/png" and f"data:{picture.kind};base64," in page
     assert 'alt="a &quot;line&quot;"' in page and "<figcaption>rising &amp; rising</figcaption>" in page
     assert f'width="{pixels // 2}"' in page and pixels > 600
     assert not plt.fignum_exists(figure.number)
     assert dict(matplotlib.rcParams) == before
+
+
+def drawn_line(points=2):
+    """The Picture of a line through so many points."""
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([i * i % 101 for i in range(points)])
+    axes.set(title="a claim", xticks=[], yticks=[])
+    return figures.show(figure, alt="a line")
+
+
+def test_a_picture_of_few_marks_is_an_svg_whose_text_stays_text():
+    picture = drawn_line()
+    assert picture.kind == "image/svg+xml" and b">a claim</text>" in picture.image
+    assert picture.width == drawn_line(points=20_000).width  # that of the PNG
+    assert picture.image == drawn_line().image  # the same each time it is drawn
+    assert drawn_line(points=20_000).kind == "image/png"
 
 
 def test_a_picture_needs_an_alt_text():
