@@ -21,7 +21,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     figures, inception_modules, weights   the weights people have
     exploration, tables, orderings,       your own design; tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
-    frozen_graph, identification          whose weights a file holds
+    frozen_graph, identification,         whose weights a file holds;
+    depth_panel                           how deep a fresh network may be, on sliders
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build
     keras_layer, data                     a Network that Keras trains; what stands in data/
