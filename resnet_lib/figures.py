@@ -96,6 +96,63 @@ def show(figure: Figure, alt: str, caption: str | None = None) -> Picture:
     return Picture(image, alt, width, caption)
 
 
+class _Formula(NamedTuple):
+    """How a layer is drawn: marks as (x, y, text), arrows as lists of points, those of the shortcut apart; and in words."""
+
+    marks: list[tuple[float, float, str]]
+    arrows: list[list[tuple[float, float]]]
+    shortcut: list[tuple[float, float]]
+    words: str
+
+
+_FORMULAS = {
+    "plain": _Formula([(0, -2, "H")], [[(0, 0), (0, -2)], [(0, -2), (0, -4)]], [], "y = H(x)"),
+    "highway": _Formula(
+        [(0, -1.1, "H"), (-1.3, -1.1, "T"), (0, -2.1, "×"), (1.3, -2.1, "× (1−T)"), (0, -3.1, "+")],
+        [
+            [(0, 0), (0, -1.1)],
+            [(0, -0.4), (-1.3, -0.4), (-1.3, -1.1)],
+            [(0, -1.1), (0, -2.1)],
+            [(-1.3, -1.1), (-1.3, -2.1), (0, -2.1)],
+            [(0, -2.1), (0, -3.1)],
+            [(0, -3.1), (0, -4)],
+        ],
+        [(0, -0.4), (1.3, -0.4), (1.3, -3.1), (0, -3.1)],
+        "y = H(x) T(x) + x (1 - T(x))",
+    ),
+    "residual": _Formula(
+        [(0, -1.6, "F"), (0, -3.1, "+")],
+        [[(0, 0), (0, -1.6)], [(0, -1.6), (0, -3.1)], [(0, -3.1), (0, -4)]],
+        [(0, -0.4), (1.3, -0.4), (1.3, -3.1), (0, -3.1)],
+        "y = F(x) + x",
+    ),
+}
+
+
+def draw_layer(kind: str, ax: Axes | None = None) -> tuple[Axes, str]:
+    """Draws the formula of one layer from top to bottom: (axes, the formula as text).
+
+    kind: "plain", "highway" or "residual"; ax: matplotlib axes of about 2.4 x 2.8 inches, None makes a figure. H and F are
+    what the weights compute, T is the transform gate; the shortcut is green. Raises ValueError for another kind. See notebook
+    01.
+    """
+    formula = _FORMULAS[one_of("kind", kind, _FORMULAS)]
+    ax = ax or _new_axes(3.6, 4.6)
+    for points in filter(None, [*formula.arrows, formula.shortcut]):
+        color = COLORS["shortcut" if points is formula.shortcut else kind]
+        ax.plot(*zip(*points, strict=True), color=color, lw=1.2, zorder=1)
+        arrow = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "mutation_scale": 10, "lw": 1.2}
+        ax.annotate("", points[-1], points[-2], arrowprops={**arrow, "shrinkB": 11 if points[-1][1] > -4 else 0})
+    for x, y, text in formula.marks:
+        box = {"boxstyle": "circle" if text == "+" or text == "×" else "round", "fc": "white", "ec": COLORS[kind]}
+        ax.text(x, y, text, ha="center", va="center", bbox=box)
+    ax.text(0, 0.25, "x", ha="center", va="center", style="italic")
+    ax.text(0, -4.3, "y", ha="center", va="center", style="italic")
+    ax.set(xlim=(-1.9, 2.1), ylim=(-4.6, 0.6))
+    ax.axis("off")
+    return ax, formula.words
+
+
 def draw_unit(
     kind: str | UnitKind,
     unit: AnyUnit | tuple[int, ...],

@@ -229,3 +229,19 @@ def test_the_common_style_is_set_when_a_chapter_asks_and_names_what_it_sets():
         figures.use_style()
         changed = {name for name, value in matplotlib.rcParams.items() if value != before[name]}
         assert changed <= {*figures.STYLE} and {"axes.spines.top", "axes.titlelocation"} <= changed
+
+
+def test_a_layer_is_drawn_with_its_formula():
+    for kind, words, marks in [
+        ("plain", "y = H(x)", "H x y"),
+        ("highway", "y = H(x) T(x) + x (1 - T(x))", "+ H T x y × × (1−T)"),
+        ("residual", "y = F(x) + x", "+ F x y"),
+    ]:
+        axes, text = figures.draw_layer(kind)
+        plt.close(axes.figure)
+        assert text == words
+        assert " ".join(sorted(mark.get_text() for mark in axes.texts if mark.get_text())) == marks
+        colors = {line.get_color() for line in axes.lines}
+        assert colors == {figures.COLORS[kind]} | ({figures.COLORS["shortcut"]} if kind != "plain" else set())
+    with pytest.raises(ValueError, match="kind must be one of .*, got 'dense'"):
+        figures.draw_layer("dense")
