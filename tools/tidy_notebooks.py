@@ -12,6 +12,8 @@ import nbformat
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 FOLDED = ("source_hidden", "outputs_hidden")  # under "jupyter" in a cell's metadata
 
+WIDGET = "(controls, which answer when this cell is run in JupyterLab)"
+
 
 def kept(metadata):
     """Of a cell's metadata what speaks to a reader: its tags, and what of it is folded."""
@@ -33,7 +35,8 @@ def tidy(notebook):
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
             # A widget has no state without its kernel, and a page that names it would show an error in its place.
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None):
+                output.data["text/plain"] = WIDGET
     return notebook
 
 

@@ -58,7 +58,8 @@ def test_every_figure_has_an_alternative_text(notebook):
 
 def test_cells_are_short_and_define_no_classes(notebook):
     for cell in code(notebook):
-        assert len(cell.source.splitlines()) <= 25
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden")  # what draws a figure, which readers do not see
+        assert len(cell.source.splitlines()) <= (40 if folded else 25)
         assert not re.search(r"^class ", cell.source, flags=re.M)
 
 
@@ -108,6 +109,13 @@ def test_tidying_keeps_tags_and_what_is_folded():
     cells = tidy(nbformat.v4.new_notebook(cells=[code, open_again], metadata={"widgets": {}})).cells
     assert [cell.metadata for cell in cells] == [{"tags": ["check"], "jupyter": folded}, {}]
     assert [cell.id for cell in cells] == ["cell-00", "cell-01"]
+
+
+def test_tidying_says_what_stands_where_a_widget_was():
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox(children=...)"}
+    code = nbformat.v4.new_code_cell("panel", outputs=[nbformat.v4.new_output("display_data", widget)])
+    (output,) = tidy(nbformat.v4.new_notebook(cells=[code])).cells[0].outputs
+    assert output.data == {"text/plain": "(controls, which answer when this cell is run in JupyterLab)"}
 
 
 def test_nothing_of_the_machine_is_in_it(path):
