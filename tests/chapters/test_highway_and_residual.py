@@ -1,0 +1,71 @@
+"""What chapter 01 says of its measurements is so in the outputs that are committed with it."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBER = r"-?\d[\d.]*(?:e[+-]?\d+)?"
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return nbformat.read(ROOT / "notebooks" / "01_highway_and_residual_formulas.ipynb", as_version=4).cells
+
+
+def lines(cells, source):
+    """What the one cell that holds this source printed, or shows as text, line by line."""
+    (cell,) = (cell for cell in cells if cell.cell_type == "code" and source in cell.source)
+    text = "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+    return text.splitlines()
+
+
+def numbers(line):
+    return [float(number) for number in re.findall(NUMBER, line)]
+
+
+def rows(cells, source):
+    """The number with which a row begins -> its other numbers."""
+    found = [line.split() for line in lines(cells, source) if re.match(r"\d", line)]
+    return {words[0]: numbers(" ".join(words[1:])) for words in found}
+
+
+def test_the_gate_bias_predicts_what_arrives(cells):
+    table = rows(cells, "def carried(gate_bias)")
+    assert set(table) == {"10", "30", "100", "300", "1000"}
+    for at_6, measured_6, at_2, measured_2 in table.values():
+        assert measured_6 == pytest.approx(at_6, rel=0.2)
+        assert measured_2 >= at_2 or measured_2 == 0
+    assert table["300"][3] > 10 * table["300"][2] and table["1000"][3] == 0
+
+
+def test_the_rule_makes_it_independent_of_depth(cells):
+    table = rows(cells, "def gates_in_all")
+    assert {depth: row[1] for depth, row in table.items()} == pytest.approx(dict.fromkeys(table, 0.31), abs=0.035)
+    assert all(row[2] == pytest.approx(1.2, abs=0.06) for row in table.values()) and len(table) == 5
+
+
+def test_batch_norm_explodes_without_a_skip_and_not_with_one(cells):
+    table = rows(cells, "def gradients(unit")
+    assert set(table) == {"0.5", "1.0", "2.0"}
+    assert table["0.5"][0] < 1e-20 and 0.05 < table["1.0"][0] < 5 and table["2.0"][0] > 1e20
+    for _, normalized, v1, v2 in table.values():
+        assert 3e7 < normalized < 5e8 and 10 <= v1 <= 200 and 5 <= v2 <= 200
+    assert len({row[2] for row in table.values()}) == 1  # V1: the weights do not matter
+
+
+def test_sums_grow_with_the_root_of_the_depth_or_with_the_depth(cells):
+    own, shared = (numbers(line) for line in lines(cells, "def size_after")[-2:])
+    assert own[-1] == pytest.approx(10**0.5, rel=0.2) and shared[-1] == pytest.approx(10, rel=0.1)
+
+
+def test_the_worked_answers(cells):
+    assert lines(cells, "with the right angle") != []
+    carried, with_angle, measured = (float(x) for x in re.findall(r"\d\.\de-\d+", lines(cells, "with the right")[0]))
+    assert measured > 10 * carried and measured == pytest.approx(with_angle, rel=0.2)
+    both, first_only, none = (numbers(line)[-1] for line in lines(cells, "without_second = "))
+    assert first_only < 2 * both and none > 1e6
+    seen = {line.split()[0]: numbers(line)[0] for line in lines(cells, "def seen(kind")}
+    assert seen["highway"] == 50 and seen["plain"] <= 3 < seen["residual"] < 20
