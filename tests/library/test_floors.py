@@ -29,6 +29,7 @@ FLOORS = [
     {"accounting", "descriptions", "resnet_utils"},
     {"figures", "highway", "inception_modules", "resnet_v1", "resnet_v2", "weights"},
     {
+        "count_conventions",
         "depth_panel",
         "exploration",
         "frozen_graph",
@@ -54,6 +55,7 @@ PURE = [
     "architectures",
     "blocks",
     "checks",
+    "count_conventions",
     "depth_panel",
     "descriptions",
     "exploration",

@@ -150,7 +150,10 @@ EVERY_UNIT = [
     if kind.startswith(("basic", "bottleneck"))
     or (shortcut in ("B", "none", "exclusive_gating") and kind.endswith(("_v1", "_v2", "bn_after_addition")))
 ]
-SHAPES = {True: [(6, 1), (6, 2), (9, 1), (9, 2)], False: [(6, 2), (9, 1)]}  # (depth, stride); fewer for orderings of study
+SHAPES = {
+    True: [(6, 1), (6, 2), (9, 1), (9, 2)],
+    False: [(6, 2), (9, 1)],
+}  # (depth, stride); fewer for orderings of study
 EVERY_UNIT += [("basic_v2_first", "3x3", shortcut) for shortcut in ("A", "B", "C", "none", "exclusive_gating")]
 
 
