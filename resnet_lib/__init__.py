@@ -22,7 +22,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     exploration, tables, orderings,       your own design; tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
     frozen_graph, identification,         whose weights a file holds;
-    depth_panel, count_conventions        how deep a fresh network may be, on sliders; what a printed count counts
+    depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
+    training_cost                         what a step of training takes
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build
     keras_layer, data                     a Network that Keras trains; what stands in data/

@@ -38,6 +38,7 @@ FLOORS = [
         "orderings",
         "slim_function",
         "tables",
+        "training_cost",
     },
     {"engines"},
     {"frozen"},
@@ -64,6 +65,7 @@ PURE = [
     "other_nets",
     "panels",
     "recipe",
+    "training_cost",
     "units",
     "weight_names",
 ]  # the standard library only
