@@ -123,6 +123,11 @@ def _weights(layer: Layer) -> int:
     return layer.macs // (height * width)
 
 
+def counted_by(convention: Convention, architecture: str | Architecture | list[Block], **changes: Any) -> float:
+    """What a convention counts for a network, per image. Other arguments are those of `accounting.trace`."""
+    return _operations(trace(architecture, **changes), convention)
+
+
 class Reading(NamedTuple):
     """One meaning that a printed number may have.
 

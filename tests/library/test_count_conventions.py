@@ -7,7 +7,7 @@ import pytest
 from resnet_lib import Block, data
 from resnet_lib.architectures import get_architecture
 from resnet_lib.checks import height_and_width
-from resnet_lib.count_conventions import CONVENTIONS, elements, which_count
+from resnet_lib.count_conventions import CONVENTIONS, counted_by, elements, which_count
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
@@ -162,6 +162,13 @@ def test_the_elements_are_those_of_the_graph(name):
     assert found.subsample == written("MaxPool", lambda op: window(op) == 1)
     means = [op for op in graph.get_operations() if op.type == "Mean"]
     assert [op.inputs[0].shape.num_elements() for op in means] == [found.mean]
+
+
+def test_a_convention_counts_what_its_tool_prints():
+    by_tool = {convention.tools: convention for convention in CONVENTIONS}
+    assert counted_by(by_tool["calflops FLOPs"], "resnet_v1_50", layout="v1.5") == pytest.approx(8.21111e9, abs=5e3)
+    without = counted_by(by_tool["convnet-burden"], "resnet_v1_18")
+    assert without == counted_by(by_tool["convnet-burden"], "resnet_v1_18", num_classes=None)
 
 
 def test_each_convention_has_a_name_and_a_tool_of_its_own():
