@@ -88,7 +88,7 @@ def _table(found: Exploration) -> str:
         lines.append(
             f"<tr><th>{row.name}</th><td>{what}</td><td>{size}</td><td>{row.params:,}</td><td>{row.macs:,}</td></tr>"
         )
-    return f"<table>{''.join(lines)}</table>"
+    return f'<table class="dataframe">{"".join(lines)}</table>'
 
 
 def depth_table_panel(
