@@ -5,20 +5,32 @@ from math import prod
 import pytest
 
 from resnet_lib import Block, cost
-from resnet_lib.architectures import get_architecture
+from resnet_lib.architectures import Architecture, get_architecture
+from resnet_lib.blocks import CIFAR_ROOT, IMAGENET_ROOT
 from resnet_lib.checks import height_and_width
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training_cost import kept_activations, largest_batch, training_macs, training_memory
 
+ROOTS = {"ImageNet": IMAGENET_ROOT, "CIFAR": CIFAR_ROOT}
+
+
+def small(unit, root, shortcut, stride_in, narrow, wide):
+    """A network of three units, the last of which changes the shape."""
+    blocks = (Block("block1", unit, (narrow, narrow)), Block("block2", unit, (wide,)))
+    return Architecture(f"{unit}_{root}", blocks, ROOTS[root], shortcut, stride_in, image_size=33, num_classes=5)
+
+
+# Besides a large one: each version, kind of unit, root and shortcut.
 NETWORKS = [
     "resnet_v2_50",
-    "resnet_v1_50",
-    "resnet_v1_18",
-    "resnet_v2_cifar_164",
-    "resnet_v1_cifar_20",
-    "plain_cifar_20",
+    small("bottleneck_v2", "CIFAR", "B", "1x1", (16, 4, 1), (32, 8, 2)),
+    small("bottleneck_v1", "ImageNet", "B", "3x3", (64, 16, 1), (128, 32, 2)),
+    small("bottleneck_v1", "ImageNet", "C", "1x1", (64, 16, 1), (64, 16, 2)),
+    small("basic_v2", "ImageNet", "A", "3x3", (64, 1), (128, 2)),
+    small("basic_v1", "CIFAR", "A", "3x3", (16, 1), (32, 2)),
+    small("basic_v1", "CIFAR", "none", "3x3", (16, 1), (32, 2)),
 ]
 
 
@@ -44,7 +56,7 @@ def read_again(backward):
     return sum(prod(t.shape) for t in features)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, ids=lambda net: getattr(net, "name", net))
 def test_what_is_kept_is_what_the_gradients_read(name):
     _, backward = backward_graph(name)
     assert kept_activations(name) == read_again(backward)
