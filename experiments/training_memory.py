@@ -3,7 +3,7 @@
     python -m experiments.training_memory [FILE]
 
 A row is a network and a batch: what `training_cost.training_memory` predicts, and the peak of a process that has taken two
-steps of momentum SGD on such batches of random images, float32, with TensorFlow on the processor. Batches grow in one process,
+steps of momentum SGD on such batches of black images, float32, with TensorFlow on the processor. Batches grow in one process,
 so the peak is that of the largest so far. About three minutes on two cores; how busy they are does not matter.
 
 ## Prediction, written down before the first run
@@ -37,7 +37,7 @@ BATCH_SIZES = (8, 16, 32)
 
 
 def prepare(name: str, image_size: int = 224) -> Callable[[int], None]:
-    """A function that takes a step of training on a batch of so many random images."""
+    """A function that takes a step of training on a batch of so many black images."""
     shape = (image_size, image_size, 3)
     network = network_function(get_architecture(name, image_size))
     graph = TrainingGraph(network, shape, max(BATCH_SIZES), 0.9, 0, None)

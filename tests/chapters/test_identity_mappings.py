@@ -21,7 +21,7 @@ from resnet_lib.sweep import FAMILIES
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import Recipe, train
 
-THIRTY = settings(max_examples=6, deadline=None)  # each with five sets of weights and images, see `pieces`
+FIFTY = settings(max_examples=10, deadline=None)  # each with five sets of weights and images, see `pieces`
 seeds = st.integers(0, 999)
 
 
@@ -112,7 +112,7 @@ def check_sums_and_gradients(p):
 
 
 @given(net=networks(("v2",)), seed=seeds)
-@THIRTY
+@FIFTY
 def test_in_v2_features_add_up_and_the_last_gradient_comes_back_whole(net, seed):
     for p in pieces(net, seed, with_detours=True):
         check_sums_and_gradients(p)
@@ -124,7 +124,7 @@ def test_in_v2_features_add_up_and_the_last_gradient_comes_back_whole(net, seed)
 
 @pytest.mark.parametrize("ordering", ["relu_only_preactivation", "relu_before_addition"])
 @given(strategy=st.data(), seed=seeds)
-@THIRTY
+@FIFTY
 def test_so_they_do_wherever_nothing_follows_the_sum(ordering, strategy, seed):
     for p in pieces(strategy.draw(networks((ordering,))), seed, with_detours=True):
         check_sums_and_gradients(p)
@@ -133,7 +133,7 @@ def test_so_they_do_wherever_nothing_follows_the_sum(ordering, strategy, seed):
 
 
 @given(net=networks(("v1",)), seed=seeds)
-@THIRTY
+@FIFTY
 def test_in_v1_the_sum_misses_what_the_relus_cut_off(net, seed):
     for p in pieces(net, seed):
         feature = p.x[0]
@@ -147,7 +147,7 @@ def test_in_v1_the_sum_misses_what_the_relus_cut_off(net, seed):
 
 @pytest.mark.parametrize("kind", ["scaling", "shortcut_only_gating", "exclusive_gating"])
 @given(strategy=st.data(), seed=seeds)
-@THIRTY
+@FIFTY
 def test_a_factor_on_the_shortcut_multiplies_feature_and_gradient(kind, strategy, seed):
     """Equations 6 to 8, with the factor 0.5 or 1 - g, in units with and without a ReLU behind the sum."""
     net = strategy.draw(networks(("v1", "v2"), (kind,)))
@@ -167,7 +167,7 @@ def test_a_factor_on_the_shortcut_multiplies_feature_and_gradient(kind, strategy
 
 
 @given(net=networks(("v2",), ("dropout",)), seed=seeds)
-@THIRTY
+@FIFTY
 def test_dropout_keeps_x_or_nothing_and_so_does_its_gradient(net, seed):
     for p in pieces(net, seed):
         for i, unit in enumerate(p.units):

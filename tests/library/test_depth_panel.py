@@ -5,7 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_lib.depth_panel import depth_page, depth_panel
@@ -54,6 +54,7 @@ def test_each_skip_is_drawn_where_its_profile_lies(skip):
     assert f"is {profile(30, skip).gradient[0]:.2g}" in page or f"is {profile(30, skip).gradient[0]:.0e}" in page
 
 
+@settings(deadline=None)
 @given(
     units=st.integers(1, 100),
     weight_percent=st.integers(25, 300),

@@ -188,7 +188,7 @@ def test_the_gate_is_drawn_beside_the_residual_that_it_scales(ordering, scaled):
     assert ends[-1] == (-0.9, below)
 
 
-@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT[::3])  # each kind and each shortcut several times
+@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
 def test_nothing_overlaps_in_a_drawn_unit(kind, depth, stride, shortcut):
     axes, _ = figures.draw_unit(kind, unit_of(kind, 2 * depth, stride), 64, (112, 112), shortcut)
     axes.figure.draw_without_rendering()

@@ -64,7 +64,7 @@ def networks(draw):
 
 
 @given(network=networks())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_closed_form_is_the_graphs_count_for_random_networks(network):
     """Every kind of unit with every shortcut is counted in test_units.py; here is what networks make of them."""
     architecture, options = network
