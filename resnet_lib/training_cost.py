@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from .accounting import Layer, total, trace
 from .architectures import Architecture, get_architecture
 from .blocks import Block
-from .checks import positive_int
+from .checks import one_of, positive_int
+from .units import ORDERINGS, SqueezeUnit, unit_kind
 
 
 class TrainingMemory(NamedTuple):
@@ -38,39 +39,60 @@ def training_macs(architecture: str | Architecture | list[Block], **changes: Any
     return 3 * sum(layer.macs for layer in convolutions) - convolutions[0].macs
 
 
+_SHORTCUTS = ("A", "B", "C", "none")
+
+
 def kept_activations(architecture: str | Architecture | list[Block], **changes: Any) -> int:
-    """How many numbers of the forward pass the backward pass will read, for one image. Arguments are those of `trace`."""
+    """How many numbers of the forward pass the backward pass will read, for one image. Arguments are those of `trace`.
+
+    For units of V1 and V2 with the shortcuts of He et al. 2015 or none. Raises ValueError for other orderings, for squeeze-and-
+    excitation, gates and dropout, and for an output_stride, for which this has no closed form.
+    """
     net = get_architecture(architecture, **changes)
+    _check(net)
     layers = trace(net)
     names = {layer.name for layer in layers}
+    sums = net.shortcut != "none"
     before = layers[0]  # what a convolution reads: shortcuts stand beside the path
     kept = 0
     for layer in layers:
-        kept += _kept(layer, before, net.version, f"{layer.name}/BatchNorm" in names)
+        kept += _copied(layer, before) + _read_again(layer, net.version, sums, f"{layer.name}/BatchNorm" in names)
         if "/shortcut" not in layer.name:
             before = layer
     return kept
 
 
-def _kept(layer: Layer, before: Layer, version: int, normalized: bool) -> int:
-    """What of this layer is read again: its output, its ReLU's, or the copy that it made of its input."""
+def _check(net: Architecture) -> None:
+    for block in net.blocks:
+        kind = unit_kind(block.unit_fn)
+        known = kind.ordering and kind.ordering._replace(shared=False) in (ORDERINGS["v1"], ORDERINGS["v2"])
+        if not known or kind.shape is SqueezeUnit:
+            raise ValueError(
+                f"what training keeps has a closed form for units of V1 and V2 alone, got kind {kind.name!r}"
+            )
+    one_of("shortcut", net.shortcut, _SHORTCUTS)
+    if net.output_stride is not None:
+        raise ValueError(f"output_stride: what training keeps has no closed form with one, got {net.output_stride}")
+
+
+def _read_again(layer: Layer, version: int, sums: bool, normalized: bool) -> int:
+    """Of what this layer and the ReLU after it write: what the backward pass reads. sums: whether units end with one."""
     if layer.kind == "conv":
-        read = normalized or layer.name == "conv1"  # by the max pooling, or by the first unit's BN
-        return _copied(layer, before) + (layer.outputs if read else 0)
-    if layer.kind == "batch_norm":
-        return (
-            0 if "/shortcut" in layer.name else layer.outputs
-        )  # its ReLU's output; of the last one, that after the sum
-    if layer.kind == "add":
-        return layer.outputs if version == 2 else 0  # V2 normalizes the sum; V1 needs only its ReLU's output
-    if layer.kind in ("max_pool", "global_pool"):
-        return layer.outputs
-    return 0
+        # By its BN; by the max pooling or the first BN after the root; by the next unit's BN, in V2 without sums.
+        by_batch_norm = normalized or layer.name == "conv1" or (version == 2 and not sums and layer.name != "logits")
+        return layer.outputs if by_batch_norm else 0
+    if layer.kind == "batch_norm" and "/shortcut" not in layer.name:
+        return layer.outputs  # of its ReLU; in V1, for the last BN of a unit, of the ReLU after the sum
+    if layer.kind == "add" and version == 2:
+        return layer.outputs  # V2 normalizes the sum; V1 needs only its ReLU's output
+    return layer.outputs if layer.kind in ("max_pool", "global_pool") else 0
 
 
 def _copied(layer: Layer, before: Layer) -> int:
     """What a convolution that strides reads in place of its input: `conv2d_same` pads it, or picks the pixels of a 1x1. The
     first one reads the images, which are kept too."""
+    if layer.kind != "conv":
+        return 0
     height, width = before.size_out
     if layer.stride > 1 and layer.kernel > 1:
         border = (layer.kernel - 1) * layer.rate

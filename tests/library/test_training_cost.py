@@ -31,6 +31,9 @@ NETWORKS = [
     small("basic_v2", "ImageNet", "A", "3x3", (64, 1), (128, 2)),
     small("basic_v1", "CIFAR", "A", "3x3", (16, 1), (32, 2)),
     small("basic_v1", "CIFAR", "none", "3x3", (16, 1), (32, 2)),
+    small("bottleneck_v2", "ImageNet", "none", "3x3", (64, 16, 1), (128, 32, 2)),
+    small("basic_v2_first", "CIFAR", "A", "3x3", (16, 1), (32, 2)),
+    small("grouped_bottleneck_v1", "ImageNet", "B", "3x3", (64, 16, 1, 4), (128, 32, 2, 4)),
 ]
 
 
@@ -87,6 +90,25 @@ def test_the_largest_batch_fits_and_one_more_does_not(memory):
     assert batch == 0 or training_memory("resnet_v1_152", batch).total <= memory
     assert training_memory("resnet_v1_152", batch + 1).total > memory
     assert (batch == 0) == (memory == 10**6)
+
+
+@pytest.mark.parametrize(
+    "kind, shortcut, changes, message",
+    [
+        ("basic_bn_after_addition", "A", {}, "for units of V1 and V2 alone, got kind 'basic_bn_after_addition'"),
+        ("basic_relu_only_preactivation", "A", {}, "for units of V1 and V2 alone"),
+        ("basic_v1", "exclusive_gating", {}, "shortcut must be one of .*, got 'exclusive_gating'"),
+        ("basic_v1", "dropout", {}, "shortcut must be one of"),
+        ("basic_v2", "A", {"output_stride": 1}, "output_stride: .*, got 1"),
+    ],
+)
+def test_what_has_no_closed_form_is_refused(kind, shortcut, changes, message):
+    """What it would say of them is wrong: the gradients read other tensors."""
+    net = small(kind, "CIFAR", shortcut, "3x3", (16, 1), (32, 2))
+    with pytest.raises(ValueError, match=message):
+        kept_activations(net, **changes)
+    with pytest.raises(ValueError, match="kind 'se_bottleneck_v1'"):
+        training_memory("se_resnet_50")
 
 
 def test_changes_and_wrong_arguments():
