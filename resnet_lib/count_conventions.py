@@ -59,7 +59,7 @@ CONVENTIONS = (
     Convention("MACs + 2 x BN", "thop", {"macs": 1, "norm": 4, "mean": 1}),
     Convention(
         "MACs + biases + BN + ReLU + pooling",
-        "OpenMMLab, ptflops before 0.7",
+        "OpenMMLab, older ptflops",
         {"macs": 1, "bias": 1, "norm": 2, "relu": 1, "pool": 4, "mean": 1},
     ),
     Convention(
@@ -145,7 +145,10 @@ class Reading(NamedTuple):
 
 
 _SCALES = {"K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
-_NUMBER = re.compile(r"\s*(?P<digits>\d[\d,]*\.?\d*(?:[eE][+-]?\d+)?)\s*(?P<scale>[kKMGBT]?)")
+_NUMBER = re.compile(
+    r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+    r" ?(?P<scale>[kKMGBT]?) ?(?:FLOPs|FLOPS|flops|MACs?|Mult-Adds)?"
+)
 
 
 def which_count(
@@ -158,7 +161,7 @@ def which_count(
     """What a printed count of a network most likely counts: list of Reading, the likeliest first.
 
     number: as it is printed, for its digits say how exact it is: "4.11", "4,110.48M", "8.21111 GFLOPs", 4089184256. Without K,
-    M, G or T, and below a million, it is taken for billions. architecture, image_size, num_classes: as in `trace`;
+    M, G, B or T, and below a million, it is taken for billions. architecture, image_size, num_classes: as in `trace`;
     batch_size: for how many images the number is. All stride layouts are tried, the network's own shortcut and the free
     one of option A, and the CONVENTIONS. Where the printed digits fit several, all of these are given, the simplest first;
     where they fit none, the three that are nearest. Raises ValueError for a number that is none, or not above 0, and what
@@ -182,11 +185,12 @@ def _oddity(reading: Reading, net: Architecture) -> int:
 
 def _parsed(number):
     """(its value, what its last digit stands for)."""
-    text = str(number)
-    match = _NUMBER.match(text)
+    match = _NUMBER.fullmatch(str(number).strip())
     value = Decimal(match["digits"].replace(",", "")) if match else Decimal(0)
     if value <= 0:
-        raise ValueError(f"number must be one above 0 as it is printed, such as '4.11 G', got {number!r}")
+        raise ValueError(
+            f"number must be one above 0 as it is printed, '4.11', '4,110.48M' or '8.2 GFLOPs', got {number!r}"
+        )
     scale = _SCALES[match["scale"].upper()] if match["scale"] else 1 if value >= 10**6 else 10**9
     step = Decimal(1).scaleb(value.as_tuple().exponent)
     return float(value * scale), float(step * scale)
@@ -236,6 +240,14 @@ def _operations(layers: list[Layer], convention: Convention) -> float:
 
 
 def _compared(reading: Reading, printed: float, step: float) -> Reading:
-    difference = reading.operations - printed
-    fits = "rounded" if abs(difference) <= step / 2 else "cut off" if 0 <= difference < step else ""
-    return reading._replace(fits=fits, off=printed / reading.operations - 1)
+    return reading._replace(fits=_fits(reading.operations, printed, step), off=printed / reading.operations - 1)
+
+
+def _fits(operations: float, printed: float, step: float) -> str:
+    difference = operations - printed
+    return "rounded" if abs(difference) <= step / 2 else "cut off" if 0 <= difference < step else ""
+
+
+def how_it_fits(number: str | float, operations: float) -> str:
+    """Whether a printed number is this count "rounded" or "cut off", or, "", neither. number: as in `which_count`."""
+    return _fits(operations, *_parsed(number))

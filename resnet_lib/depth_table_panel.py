@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from .architectures import ARCHITECTURES, Architecture
 from .blocks import LAYOUTS
 from .checks import one_of
+from .count_conventions import how_it_fits
 from .exploration import Exploration, design, explore
 from .panels import Choice, Panel, Slider
 from .units import printed_layers
@@ -49,10 +50,12 @@ def depth_table_page(
 
 
 def _called(net: Architecture) -> str:
-    """The named network of these units, whatever its strides and shortcuts."""
+    """The named residual network of these units, whatever its strides and shortcuts."""
     kind = net.blocks[0].unit_fn
-    same = [name for name, other in ARCHITECTURES.items() if _units(other) == _units(net) and _kind(other) == kind]
-    return f"the units of {same[0]}" if same else "a network without a name"
+    for name, other in ARCHITECTURES.items():
+        if other.shortcut != "none" and other.blocks[0].unit_fn == kind and _units(other) == _units(net):
+            return f"the units of {name}"
+    return "a network without a name"
 
 
 def _units(net: Architecture) -> list[tuple[int, ...]]:
@@ -60,21 +63,16 @@ def _units(net: Architecture) -> list[tuple[int, ...]]:
     return [unit[:-1] for block in net.blocks for unit in block.args]
 
 
-def _kind(net: Architecture) -> str:
-    return net.blocks[0].unit_fn if net.shortcut != "none" else ""
-
-
 def _beside_the_paper(net: Architecture, found: Exploration) -> str:
     shape = net.blocks[0].unit_fn.rpartition("_")[0]
     printed = PRINTED.get((shape, net.units))
     if printed is None or found.architecture.image_size != 224:
         return ""
-    giga = found.cost.macs / 1e9
-    if f"{giga:.1f}" == printed:
-        return f" Table 1 prints {printed} billion: that is {giga:.3f}, rounded."
-    if f"{giga - 0.05:.1f}" == printed:
-        return f" Table 1 prints {printed} billion: that is {giga:.3f}, cut off."
-    return f" Table 1 prints {printed} billion: <b>that is not {giga:.3f}</b>; another layout or shortcut fits."
+    said = f" Table 1 prints {printed} billion:"
+    fits = how_it_fits(printed, found.cost.macs)
+    if fits:
+        return f"{said} that is {found.cost.macs / 1e9:.3f}, {fits}."
+    return f"{said} <b>that is not {found.cost.macs / 1e9:.3f}</b>; another layout or shortcut fits."
 
 
 def _table(found: Exploration) -> str:
