@@ -6,13 +6,12 @@ The standard library is all that this needs, so it runs in a browser as it is. `
 
 from __future__ import annotations
 
-import base64
 import html
 from math import ceil, floor, log10
 from typing import NamedTuple
 
 from .checks import one_of
-from .figures import COLORS
+from .figures import COLORS, Picture
 from .mean_field import SKIPS, profile
 from .panels import Choice, Panel, Slider
 
@@ -52,9 +51,8 @@ def depth_page(units: int, skip: str = "v2", batch_norm: bool = True, weight_sca
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
         f'font-size="12"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>{"".join(charts)}</svg>'
     )
-    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-    alt = html.escape(f"Two charts over the units. {sentence}.")
-    return f'<p>{html.escape(sentence)}.</p><img src="{source}" alt="{alt}" width="{_WIDTH}">'
+    alt = f"Two charts over the units. {sentence}."
+    return f"<p>{html.escape(sentence)}.</p>{Picture(svg.encode(), alt, _WIDTH).html()}"
 
 
 def _number(value: float) -> str:

@@ -7,7 +7,6 @@ library is all that this needs, so it runs in a browser as it is. Used in notebo
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from itertools import groupby
@@ -17,7 +16,7 @@ from .accounting import Cost, total, trace
 from .architectures import Architecture, get_architecture
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
 from .checks import OWN, list_of, one_of, positive_int
-from .figures import COLORS
+from .figures import COLORS, Picture
 from .layers import Layer
 from .panels import Choice, Panel, Slider, jupyter
 from .units import COUNTED_KINDS, SHORTCUTS, unit_kind
@@ -119,10 +118,9 @@ class Exploration(NamedTuple):
 
     def _repr_html_(self) -> str:
         svg, alt = picture(self)
-        image = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-        image_html = f'<img src="{image}" alt="{html.escape(alt)}" width="{_WIDTH}">'
+        image = Picture(svg.encode(), alt, _WIDTH).html()
         code = f"<pre>{html.escape(self.code())}</pre>"
-        return f"<p>{html.escape(self.summary())}</p>{image_html}{_table(self.rows)}{code}"
+        return f"<p>{html.escape(self.summary())}</p>{image}{_table(self.rows)}{code}"
 
 
 _COLUMNS = ["stage", *Stage._fields[1:]]

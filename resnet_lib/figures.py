@@ -62,10 +62,13 @@ class Picture:
         return "image/png" if self.image.startswith(b"\x89PNG") else "image/svg+xml"
 
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.image).decode()
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
-        image = f'<img src="data:{self.kind};base64,{data}" alt="{html.escape(self.alt)}" width="{self.width}">'
-        return f"<figure>{image}{caption}</figure>"
+        return f"<figure>{self.html()}{caption}</figure>"
+
+    def html(self) -> str:
+        """The image alone, with its alternative text."""
+        data = base64.b64encode(self.image).decode()
+        return f'<img src="data:{self.kind};base64,{data}" alt="{html.escape(self.alt)}" width="{self.width}">'
 
     def __repr__(self) -> str:
         return self.alt
