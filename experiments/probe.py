@@ -1,6 +1,6 @@
 """A network taken apart while it trains: what each of its layers puts out, and the gradient that reaches it.
 
-Used by `experiments.bank` and `experiments.atlas`. One graph for all states of a network's weights. Batch norms are in
+Used by `experiments.atlas`, `bank` and `reach`. One graph for all states of a network's weights. Batch norms are in
 training mode here, so that a fresh network is normalized too, and its moving averages do not change.
 """
 
@@ -47,7 +47,9 @@ class Probe:
         weights = [named[f"{name}/weights"] for name in self._names]
         responses = [_before_relu(end_points[name]) for name in self._names]
         loss = tf.reduce_mean(self._losses)
-        gradients = zip(tf.gradients(loss, responses), tf.gradients(loss, weights), strict=True)
+        for_weights = tf.gradients(loss, weights)
+        self._weight_gradients = dict(zip([v.op.name for v in weights], for_weights, strict=True))
+        gradients = zip(tf.gradients(loss, responses), for_weights, strict=True)
         return [
             {
                 "response_std": tf.math.reduce_std(response),
@@ -88,6 +90,10 @@ class Probe:
             [{"layer": i, **row} for i, row in enumerate(layers, 1)],
             [{"unit": i, **row} for i, row in enumerate(units)],
         )
+
+    def weight_gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Name of each layer's weights -> gradient of the mean cross-entropy of one batch."""
+        return self._session.run(self._weight_gradients, self._feed(images, labels))
 
     def contrasts(self, images: np.ndarray) -> list[float]:
         """Of every layer, from the first to the classifier, how different it makes the images of a batch: the mean squared
