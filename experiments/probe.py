@@ -1,7 +1,7 @@
 """A network taken apart while it trains: what each of its layers puts out, and the gradient that reaches it.
 
-Used by `experiments.atlas`, `bank` and `reach`. One graph for all states of a network's weights. Batch norms are in
-training mode here, so that a fresh network is normalized too, and its moving averages do not change.
+Used by `experiments.atlas`, `bank`, `reach` and `separation`. One graph for all states of a network's weights. Batch norms are
+in training mode here, so that a fresh network is normalized too, and its moving averages do not change.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ class Probe:
             self._wrong = tf.cast(tf.not_equal(answers, self._labels), tf.float32)
             names = [v.op.name for v in tf.compat.v1.trainable_variables() if v.op.name.endswith("/weights")]
             self._names = [name.removesuffix("/weights") for name in names if "/gate" not in name]
-            self._layers = self._of_layers(end_points)
-            self._contrasts = [_contrast(_before_relu(end_points[name])) for name in self._names]
+            self._responses = [_before_relu(end_points[name]) for name in self._names]
+            self._contrasts = [_contrast(response) for response in self._responses]
+            self._layers = self._of_layers()
             self._units = self._of_units(architecture, end_points)
             self._initializers = {v.op.name: v.initializer for v in tf.compat.v1.global_variables()}
             self._session = session(graph)
 
-    def _of_layers(self, end_points):
+    def _of_layers(self):
         """For every layer with weights, from the first to the classifier: name of a quantity -> tensor. Gates are left out."""
         named = {v.op.name: v for v in tf.compat.v1.trainable_variables()}
         weights = [named[f"{name}/weights"] for name in self._names]
-        responses = [_before_relu(end_points[name]) for name in self._names]
+        responses = self._responses
         loss = tf.reduce_mean(self._losses)
         for_weights = tf.gradients(loss, weights)
         self._weight_gradients = dict(zip([v.op.name for v in weights], for_weights, strict=True))
@@ -94,6 +95,10 @@ class Probe:
     def weight_gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Name of each layer's weights -> gradient of the mean cross-entropy of one batch."""
         return self._session.run(self._weight_gradients, self._feed(images, labels))
+
+    def responses(self, images: np.ndarray) -> list[np.ndarray]:
+        """What each layer puts out for a batch before its ReLU, from the first: [batch, height, width, depth]."""
+        return self._session.run(self._responses, {self._images: images})
 
     def contrasts(self, images: np.ndarray) -> list[float]:
         """Of every layer, from the first to the classifier, how different it makes the images of a batch: the mean squared
