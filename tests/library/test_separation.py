@@ -36,7 +36,8 @@ def test_every_layer_has_a_row(family):
     assert [row["layer"] for row in rows] == [*range(1, 9)]
     assert all({*row} == {*separation.COLUMNS} and 0 < row["contrast"] <= 1 for row in rows)
     assert rows[0]["accuracy"] > 0.7
-    assert rows != separation.measured(family, 8, 2)
+    other = separation.measured(family, 8, 2)
+    assert [row["contrast"] for row in rows] != [row["contrast"] for row in other]
 
 
 def test_only_what_the_file_lacks_is_measured(tmp_path, monkeypatch):
