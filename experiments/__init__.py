@@ -12,6 +12,7 @@
     causes             data/causes.csv            deep plain networks, four kinds of steps, five rates
     reach              data/reach.csv             how far a step goes before its gradient no longer holds
     separation         data/separation.csv        which layers of a fresh network still tell the digits apart
+    leaky              data/leaky.csv             plain networks that are less sensitive, and whether they train
     highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
