@@ -21,8 +21,9 @@ failure, and with depth as well. If they are its cause, a plain network of the s
 The leak does this. In mean field, with batch norm, a gradient and a small change grow at every layer by the root of
 1 / (1 - (1 - s)^2 / (pi (1 + s^2))) for a slope of s (for s = 0 it is Yang et al. 2019's pi / (pi - 1)): over 56 layers by
 46,000, 3,800, 75, 6 and 1.2 for the slopes 0, 0.1, 0.3, 0.5 and 0.8. It changes neither the lengths of the steps nor the
-number of layers, and it takes from the nonlinearity. Zhang et al. 2022 (arXiv:2203.08120) train deep networks without shortcuts and
-batch norm by choosing the slope, among other changes. Medians over the seeds, plain, 56 layers, unless it says otherwise:
+number of layers, and it takes from the nonlinearity. Zhang et al. 2022 (arXiv:2203.08120) train deep networks without
+shortcuts and batch norm by choosing the slope, among other changes. Medians over the seeds, plain, 56 layers, unless it says
+otherwise:
 
 1. *Reach and accuracy rise with the slope* (a step may stay level), and from 0 to 0.5 the reach rises at least a hundredfold.
 2. *The training error falls with the slope*, from above 0.3 at 0 to 0.05 or less at 0.5. Refuted if it is above 0.2 at 0.5 and
