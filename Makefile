@@ -51,7 +51,7 @@ book: build/.book
 build/.book: $(BOOK) | $(READY)
 	rm -rf build/book build/book-source && mkdir -p build/book-source/book build/book-source/data
 	cp -rp book/. notebooks README.md build/book-source/ && cp -p data/README.md build/book-source/data/
-	mv build/book-source/degradation.png build/book-source/book/
+	mv build/book-source/degradation.svg build/book-source/book/
 	$(BIN)/python -m sphinx -q -W --keep-going -d build/book-source/.doctrees build/book-source build/book
 	touch $@
 

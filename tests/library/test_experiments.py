@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import experiments
-from experiments import depth, designs, inception_growth, lesions, signals
+from experiments import depth, designs, inception_growth, leaky, lesions, reach, separation, signals
 from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
 from resnet_lib.training import Recipe, train
@@ -31,7 +31,10 @@ PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its ke
     depth: ("fit", depth.KEY, 300),
     designs: ("run", ["design", "seed"], 40),
     inception_growth: ("measure", ["statistics", "seed"], 10),
+    leaky: ("run", leaky.KEY, 45),
     lesions: ("measured", lesions.KEY, 20),
+    reach: ("measured", reach.KEY, 30),
+    separation: ("measured", separation.KEY, 30),
     signals: ("measure", signals.KEY, 60),
 }
 

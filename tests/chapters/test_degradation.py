@@ -1,0 +1,123 @@
+"""What chapter 02 says of its experiments is so in their rows, and of its live runs in the outputs that stand there."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.leaky import reach_of
+from resnet_lib import data
+from resnet_lib.sweep import results
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return nbformat.read(ROOT / "notebooks" / "02_the_degradation_problem.ipynb", as_version=4).cells
+
+
+def printed(cells, source):
+    """What the one cell that holds this source printed, or shows as text."""
+    (cell,) = (cell for cell in cells if cell.cell_type == "code" and source in cell.source)
+    return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"\d+\.?\d*(?:e-\d+)?", text)]
+
+
+def test_good_weights_exist_and_are_not_found(cells):
+    shallow, by_hand, trained = (numbers(line)[-1] for line in printed(cells, "def deepened").splitlines())
+    assert by_hand == shallow < 0.05 and trained > 0.5
+
+
+def test_the_gradient_is_not_lost(cells):
+    plain, residual = (numbers(line)[-1] for line in printed(cells, "still = Recipe").splitlines()[-2:])
+    assert plain > 10 * residual
+
+
+def test_no_seed_is_an_exception():
+    sweep = results(data.path("degradation.csv")).set_index(["family", "layers"])["train_error"]
+    assert sweep["plain", 56].min() > sweep["plain", 32].max()
+    assert sweep["residual"].max() <= 0.005
+    assert sweep["highway", 56].max() < 0.01
+    assert ((sweep["highway", 110] < 0.01).sum(), (sweep["highway", 110] > 0.8).sum()) == (2, 3)
+
+
+@pytest.fixture(scope="module")
+def reaches():
+    rows = pd.read_csv(data.path("reach.csv")).query("direction == 'layerwise'")
+    return rows.groupby(["steps", "family", "layers", "seed"])[["share", "found", "promised"]].apply(reach_of)
+
+
+def test_the_gradient_of_a_fresh_deep_plain_network_holds_for_millionths(reaches):
+    medians = reaches.groupby(["steps", "family", "layers"]).median()
+    fresh = [medians[0, family, layers] for family in ("plain", "residual") for layers in (20, 56, 110)]
+    assert fresh == pytest.approx([1e-3, 10**-5.5, 0, 1e-2, 10**-2.5, 1e-3])
+    assert reaches[0, "plain", 110].max() == 0
+    assert (reaches[0, "residual", 56] >= 10 * reaches[0, "plain", 56]).all()
+
+
+def test_training_mends_it_against_the_prediction(reaches):
+    medians = reaches.groupby(["steps", "family", "layers"]).median()
+    assert medians[33, "plain", 56] == medians[33, "residual", 56]
+    loss = pd.read_csv(data.path("reach.csv")).query("steps == 33 and layers == 56").groupby("family")["loss"].median()
+    assert loss["plain"] > 2 and loss["residual"] < 0.2  # guessing: ln 10 = 2.3
+
+
+def test_the_best_step_of_a_residual_network_is_worth_more():
+    rows = pd.read_csv(data.path("reach.csv")).query("direction == 'layerwise' and steps == 0 and layers == 56")
+    best = rows.groupby(["family", "seed"])["found"].max().groupby("family").median()
+    assert best["residual"] > 5 * best["plain"]
+
+
+def test_plain_layers_lose_the_digits():
+    rows = pd.read_csv(data.path("separation.csv"))
+    medians = rows.groupby(["family", "layers", "layer"])["accuracy"].median()
+    last = {key: medians[(*key, key[1] - 1)] for key in {key[:2] for key in medians.index}}
+    assert round(medians["plain", 56, 1], 2) == 0.79
+    assert medians["plain", 56, 25] < 0.15 and medians["plain", 110, 30] < 0.15
+    assert last["plain", 56] < 0.15 and last["plain", 110] < 0.15
+    assert 0.3 < last["residual", 110] < last["residual", 56] < last["residual", 20] < 0.6
+    contrast = rows[rows["layer"] == rows["layers"] - 1].groupby(["family", "layers"])["contrast"].median()
+    assert contrast["plain", 56] > 0.75 and contrast["plain", 110] > 0.75
+
+
+def test_with_a_leak_plain_networks_learn():
+    rows = pd.read_csv(data.path("leaky.csv"))
+    medians = rows.groupby(["family", "layers", "slope"])[["reach", "accuracy", "train_error"]].median()
+    plain = medians.loc["plain", 56]
+    assert plain["reach"].is_monotonic_increasing and plain["accuracy"].diff().min() > -0.02
+    assert plain.loc[0.5, "reach"] >= 100 * plain.loc[0.0, "reach"]
+    assert plain.loc[0.0, "train_error"] > 0.3 and plain.loc[0.5, "train_error"] <= 0.05
+    assert medians.loc[("residual", 56, 0.5), "train_error"] <= 0.01
+    assert medians.loc[("plain", 110, 0.0), "train_error"] > 0.8
+
+
+def test_the_factors_of_the_leak_are_the_formulas():
+    slopes = np.array([0, 0.3, 0.5])
+    per_layer = (1 - (1 - slopes) ** 2 / (np.pi * (1 + slopes**2))) ** -0.5
+    assert per_layer == pytest.approx([1.21, 1.08, 1.03], abs=0.005)
+    assert per_layer**56 == pytest.approx([46_000, 75, 6], rel=0.06)
+    inputs = np.random.default_rng(0).normal(size=1_000_000)  # and by its definition, slope of the activation over its spread
+    for slope, factor in zip(slopes, per_layer, strict=True):
+        outputs = np.maximum(inputs, slope * inputs)
+        derivatives = np.where(inputs > 0, 1, slope)
+        assert np.sqrt(np.mean(derivatives**2) / np.var(outputs)) == pytest.approx(factor, rel=0.01)
+
+
+def test_gates_learn_to_tell_digits_apart(cells):
+    text = printed(cells, "def openness_by_digit")
+    error = numbers(text.splitlines()[0])[-1]
+    fresh, trained = (numbers(line)[-1] for line in text.splitlines()[1:])
+    assert error < 0.2 and trained > 2 * fresh
+
+
+def test_the_worked_answers(cells):
+    foretold, found = numbers(printed(cells, "plain_38 ="))
+    assert foretold / 4 < found < 4 * foretold
+    assert printed(cells, "below = curves") == "{'highway': 3, 'plain': None, 'residual': 2}"
