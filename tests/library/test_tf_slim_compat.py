@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -63,6 +64,23 @@ def test_only_the_known_start_up_lines_are_held_back(capfd):
     with tf_slim_compat._without_start_up_noise():
         os.write(2, b"I0000 cudart_stub.cc:31] Could not find cuda drivers\nE0000 something really went wrong\n")
     assert capfd.readouterr().err == "E0000 something really went wrong\n"
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_garbage_is_not_collected_while_tensorflow_loads_and_then_as_before(was_on, monkeypatch):
+    """Of what was loaded nothing is looked through again; what is made later is garbage like any other."""
+    frozen, seen = [], []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.isenabled()))
+    try:
+        (gc.enable if was_on else gc.disable)()
+        with pytest.raises(ImportError), tf_slim_compat._without_garbage_collection():
+            seen.append(gc.isenabled())
+            raise ImportError
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert seen == [False, was_on] and frozen == [False]
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_a_variable_stands_once_in_its_collection_also_when_it_is_shared():
