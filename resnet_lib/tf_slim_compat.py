@@ -157,9 +157,21 @@ def _swap_classes_once(swap):
     return swap_class
 
 
+def _name_all_handles_alike(make):
+    """In eager mode a variable's handle has its name as well, for texts of errors alone. TensorFlow makes the op of a handle
+    ready anew for every name: a quarter of the time that it takes to build a network."""
+
+    def variable_handle_from_shape_and_dtype(shape, dtype, shared_name, name, graph_mode, initial_value=None):
+        name = name if graph_mode else "variable"
+        return make(shape, dtype, shared_name, name, graph_mode, initial_value)
+
+    return variable_handle_from_shape_and_dtype
+
+
 # Private functions of TensorFlow that cost much time: module, name, and what makes the quick form of TensorFlow's own.
 _SLOW = [
     ("tensorflow.python.framework.ops", "executing_eagerly_outside_functions", _answer_at_once_in_a_plain_graph),
+    ("tensorflow.python.ops.resource_variable_ops", "_variable_handle_from_shape_and_dtype", _name_all_handles_alike),
     ("tensorflow.python.keras.utils.version_utils", "swap_class", _swap_classes_once),  # for slim's convolutions
     ("tf_keras.src.utils.version_utils", "swap_class", _swap_classes_once),  # for its batch norm
 ]
@@ -200,7 +212,7 @@ def _restore():
 
 @contextlib.contextmanager
 def quick_building() -> Iterator[None]:
-    """Within it networks are built faster, and the same networks: two slow functions of TensorFlow give their answers sooner.
+    """Within it networks are built faster, and the same networks: slow functions of TensorFlow give their answers sooner.
 
     One thread builds at a time, without the arg scopes around it: tf-slim keeps these in one list for all threads, so that
     another's batch norms would come in. It may be entered within itself. With the last one left, TensorFlow is as it was.

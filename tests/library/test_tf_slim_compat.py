@@ -132,8 +132,11 @@ def everywhere(ask):
     return heard
 
 
-SLOW = [("tensorflow.python.framework.ops", "executing_eagerly_outside_functions")] + [
-    (f"{keras}.utils.version_utils", "swap_class") for keras in ("tensorflow.python.keras", "tf_keras.src")
+SLOW = [
+    ("tensorflow.python.framework.ops", "executing_eagerly_outside_functions"),
+    ("tensorflow.python.ops.resource_variable_ops", "_variable_handle_from_shape_and_dtype"),
+    ("tensorflow.python.keras.utils.version_utils", "swap_class"),
+    ("tf_keras.src.utils.version_utils", "swap_class"),
 ]
 
 
@@ -156,7 +159,7 @@ resnet_lib.build([("block1", "bottleneck_v2", [(8, 2, 2)])], image_size=16, num_
 print([now is before for now, before in zip(slow(), own, strict=True)])
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.split("\n") == ["[True, True, True]"] * 2 + [""], run.stderr
+    assert run.stdout.split("\n") == ["[True, True, True, True]"] * 2 + [""], run.stderr
 
 
 def test_within_and_only_within_the_context_tensorflows_functions_are_quick():
@@ -202,8 +205,8 @@ def test_threads_that_enter_at_once_leave_nothing_behind(monkeypatch):
         time.sleep(0.05)
         return tf_slim_compat._swap_classes_once(own)
 
-    first, second, third = tf_slim_compat._SLOW
-    monkeypatch.setattr(tf_slim_compat, "_SLOW", [first, (*second[:2], slowly), third])
+    *first, swapped, last = tf_slim_compat._SLOW
+    monkeypatch.setattr(tf_slim_compat, "_SLOW", [*first, (*swapped[:2], slowly), last])
 
     def enter_and_leave(_):
         start.wait()
@@ -237,7 +240,7 @@ def test_a_private_function_that_has_moved_costs_the_speed_only(moved, monkeypat
     others = tf_slim_compat._SLOW[1:]
     monkeypatch.setattr(tf_slim_compat, "_SLOW", [(*moved, tf_slim_compat._swap_classes_once), *others])
     with quick_building():
-        assert [now is own for now, own in zip(slow_functions(), OWN, strict=True)] == [True, False, False]
+        assert [now is own for now, own in zip(slow_functions(), OWN, strict=True)] == [True, False, False, False]
         with tf.Graph().as_default():
             assert slim.conv2d(tf.ones([1, 4, 4, 3]), 2, 3, normalizer_fn=slim.batch_norm).shape == [1, 4, 4, 2]
     assert slow_functions() == OWN
@@ -271,6 +274,25 @@ def test_a_graph_that_does_not_say_where_it_is_gets_tensorflows_answer(monkeypat
         monkeypatch.setattr(ops, "_get_outer_context_and_inner_device_stack", None)
         with pytest.raises(TypeError):  # TensorFlow's own was asked
             ops.executing_eagerly_outside_functions()
+
+
+def test_in_eager_mode_and_only_there_handles_are_named_alike_and_variables_are_not(monkeypatch):
+    from tensorflow.python.ops import gen_resource_variable_ops
+
+    named, make = [], gen_resource_variable_ops.var_handle_op
+    monkeypatch.setattr(
+        gen_resource_variable_ops,
+        "var_handle_op",
+        lambda **options: named.append(options["debug_name"]) or make(**options),
+    )
+    with quick_building():
+        variables = [tf.Variable(1.0, name=name) for name in ("a", "b")]
+        with tf.Graph().as_default():
+            variables += [tf.compat.v1.get_variable(name, [], use_resource=True) for name in ("c", "d")]
+    assert [variable.name for variable in variables] == ["a:0", "b:0", "c:0", "d:0"]
+    assert named == ["variable", "variable", "c/", "d/"]
+    variables[0].assign(2.0)
+    assert (variables[0].numpy(), variables[1].numpy()) == (2, 1)
 
 
 @pytest.mark.parametrize("keras", ["tensorflow.python.keras", "tf_keras.src"])
