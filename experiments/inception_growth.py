@@ -30,7 +30,7 @@ from resnet_lib import data
 from resnet_lib.inception import MIXED_5B, RESNET_V2_A, inception_arg_scope, inception_module, residual_module
 from resnet_lib.network import seeded_weights
 from resnet_lib.records import Records
-from resnet_lib.tf_slim_compat import slim, tf
+from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 COLUMNS = ("statistics", "scale", "seed", "module", "mean_square", "std", "up_square", "zeros", "correlation")
 SCALES = (0.1, 0.17, 0.2, 0.3, 1.0)
@@ -74,7 +74,8 @@ def stacks(
     """x_0 and what each module puts out, and what each adds before its scale: lists of arrays, one scale after another."""
     with tf.Graph().as_default() as graph:
         scale = tf.compat.v1.placeholder(tf.float32, [])
-        x = _modules(images, scale, seed, is_training, modules)
+        with quick_building():
+            x = _modules(images, scale, seed, is_training, modules)
         names = [f"inception_resnet_v2/Repeat/block35_{i}/Conv2d_1x1/BiasAdd:0" for i in range(1, modules + 1)]
         up = [graph.get_tensor_by_name(name) for name in names]
         with tf.compat.v1.Session() as session:

@@ -34,7 +34,7 @@ from resnet_lib.architectures import Architecture, get_architecture
 from resnet_lib.network import network_function
 from resnet_lib.records import Records
 from resnet_lib.sweep import FAMILIES
-from resnet_lib.tf_slim_compat import tf
+from resnet_lib.tf_slim_compat import quick_building, tf
 from resnet_lib.training import Recipe, train
 from resnet_lib.training_graph import session
 from resnet_lib.units import unit_kind
@@ -90,7 +90,8 @@ def signals(
     architecture = get_architecture(architecture, num_classes=10)
     with tf.Graph().as_default() as graph:
         tf.compat.v1.set_random_seed(seed)  # for dropout
-        net, end_points = network_function(architecture, seed=seed)(tf.constant(images), is_training)
+        with quick_building():
+            net, end_points = network_function(architecture, seed=seed)(tf.constant(images), is_training)
         logits = tf.reshape(net, [-1, architecture.num_classes])
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
         x, residuals, gates = unit_tensors(architecture, end_points)

@@ -18,7 +18,7 @@ from experiments import signals as SIGNALS
 from resnet_lib import UNIT_KINDS, Architecture, BasicUnit, Block, Root, build, data
 from resnet_lib.network import network_function
 from resnet_lib.sweep import FAMILIES
-from resnet_lib.tf_slim_compat import tf
+from resnet_lib.tf_slim_compat import quick_building, tf
 from resnet_lib.training import Recipe, train
 
 FIFTY = settings(max_examples=10, deadline=None)  # each with five sets of weights and images, see `pieces`
@@ -54,7 +54,8 @@ def pieces(net, seed, with_detours=False):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.compat.v1.set_random_seed(seed)
         images = tf.compat.v1.placeholder(tf.float32, (3, 5, 5, 2))
-        logits, end_points = network_function(net.variant(num_classes=3), seed=seed)(images, is_training=True)
+        with quick_building():
+            logits, end_points = network_function(net.variant(num_classes=3), seed=seed)(images, is_training=True)
         upstream = tf.compat.v1.placeholder(tf.float32, logits.shape)
         loss = tf.reduce_sum(logits * upstream)
         x, residuals, gates = SIGNALS.unit_tensors(net, end_points)

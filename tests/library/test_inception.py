@@ -16,7 +16,7 @@ from resnet_lib import build, inception, inception_modules
 from resnet_lib.data import published
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.inception import inception_arg_scope, inception_module, residual_module
-from resnet_lib.tf_slim_compat import slim, tf
+from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 NETWORKS = {
     "inception_v4": inception.inception_v4,
@@ -33,7 +33,8 @@ def wrapped(function, shape=(None, None, None, 3), training_scope=False, **optio
         with slim.arg_scope(inception_arg_scope(is_training=training_scope)):
             return function(inputs, **options)
 
-    return tf.compat.v1.wrap_function(build, [tf.TensorSpec(shape)])
+    with quick_building():
+        return tf.compat.v1.wrap_function(build, [tf.TensorSpec(shape)])
 
 
 @cache
@@ -404,7 +405,7 @@ LAST = {"inception_v4": "Mixed_7d", "inception_resnet_v1": "Block8", "inception_
 @pytest.mark.parametrize(("auxiliary", "least"), [(False, 75), (True, 107)])
 def test_the_smallest_image_is_as_small_as_the_convolutions_allow(name, auxiliary, least, skeletons, monkeypatch):
     def build(height, width):
-        with tf.Graph().as_default(), slim.arg_scope(inception_arg_scope()):
+        with tf.Graph().as_default(), quick_building(), slim.arg_scope(inception_arg_scope()):
             return NETWORKS[name](tf.zeros([1, height, width, 3]), 5, create_aux_logits=auxiliary)[1]
 
     end_points = build(least, least)
@@ -455,7 +456,7 @@ def test_dropout_and_batch_statistics_in_training_only(skeletons):
 
 
 def test_reuse_shares_variables_and_features_need_no_classifier(skeletons):
-    with tf.Graph().as_default(), slim.arg_scope(inception_arg_scope()):
+    with tf.Graph().as_default(), quick_building(), slim.arg_scope(inception_arg_scope()):
         x = tf.zeros([1, 75, 75, 3])
         net, end_points = inception.inception_v4(x, scope="net", create_aux_logits=True)
         assert net is end_points["global_pool"] and "AuxLogits" not in end_points and "Logits" not in end_points
