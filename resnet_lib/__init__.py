@@ -17,13 +17,14 @@ a network is first built. A map of the house, from the ground up; a module impor
     architectures, weight_names           whole networks, and all that are named; what files call their variables
     accounting, resnet_utils,             the closed form; what every residual network needs; an Architecture as
     descriptions                          numbers and texts
+    unit_drawing                          a unit as lines and boxes, to scale
     resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them;
     figures, inception_modules, weights   the weights people have
     exploration, tables, orderings,       your own design; tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
     frozen_graph, identification,         whose weights a file holds;
     depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
-    training_cost                         what a step of training takes
+    training_cost, unit_panel             what a step of training takes; a unit, on sliders
     depth_table_panel                     the paper's table, to be edited
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build

@@ -6,12 +6,12 @@ from __future__ import annotations
 import base64
 import html
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .accounting import unit_layers
-from .checks import height_and_width, one_of, positive_int
-from .layers import Layer, input_layer
-from .units import COUNTED_KINDS, SHORTCUTS, STRIDE_IN, AnyUnit, UnitKind, as_unit, unit_kind
+from .checks import one_of
+from .unit_drawing import HALF, Drawing, unit_drawing
+from .units import AnyUnit, UnitKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,188 +164,116 @@ def draw_unit(
     shortcut: str = "B",
     stride_in: str = "3x3",
     ax: Axes | None = None,
+    weights: bool = False,
+    widest: int | None = None,
+    half: float | None = None,
 ) -> tuple[Axes, str]:
     """Draws one residual unit from top to bottom: (axes, text), text being the same in words, for `show(figure, alt=text)`.
 
     kind: "basic_v1", "bottleneck_v2", ... or the function of that name; unit: its tuple, as in a Block; channels_in, size:
     of what comes in, size one number or (height, width); shortcut, stride_in: as in `Architecture`; ax: matplotlib axes
-    of about 2.5 x 4 inches, wider for groups or a gate, None makes a figure. Units side by side line up when their axes
-    share y. Layers, sizes and channels are those of `accounting.unit_layers`. An arrow carries height x width x channels
-    where they change; "/2" is a stride of 2; what makes the s of a squeeze-and-excitation unit stands to the left. Raises
-    ValueError or TypeError naming the argument at fault. See notebook 03.
+    of about 2.5 x 4 inches, wider for groups or a gate, None makes a figure; weights: whether convolutions say how many they
+    have. Units side by side line up when their axes share y.
+
+    The width of a box is to scale: as wide at its top as the channels that come in, at its bottom as those that go out; an
+    identity is a band as wide as what it carries. The widest layer gets twice `half`, None: as much as the labels need;
+    widest: the channels that get it, None: the most in this unit. What makes the s of a squeeze-and-excitation unit stands to
+    the left, not to scale. Layers, sizes, channels and weights are those of `accounting.unit_layers`. An arrow carries
+    height x width x channels where they change; "/2" is a stride of 2. Raises ValueError or TypeError naming the argument at
+    fault. `unit_drawing` computes where everything stands. See notebook 03.
     """
-    parts = _parts(unit_kind(kind), unit, channels_in, size, shortcut, stride_in)
-    half = max(0.9, *(0.054 * len(layer.label) for layer in parts.path))  # of a box's width: room for the longest label
-    left, right = _reach(parts, half)
-    rows = _rows(parts)
-    ax = ax or _new_axes(left + right, 2 - rows[-1])
-    path = _Column(ax, 0, half, COLORS["plain" if shortcut == "none" else "residual"])
-    end = path.draw(0.5, rows, parts.x, parts.path, both_ends=True)
-    path.arrow((0, end), (0, end - 0.6))
-    _draw_gate(path, rows, parts)
-    _draw_shortcut(path, rows, parts)
-    ax.update_datalim([(-left, 0.5), (right, end - 0.6)])
+    drawing = unit_drawing(kind, unit, channels_in, size, shortcut, stride_in, weights, widest, half)
+    ax = ax or _new_axes(drawing.right - drawing.left, drawing.top - drawing.bottom)
+    _put(drawing, ax)
+    ax.update_datalim([(drawing.left, drawing.top), (drawing.right, drawing.bottom)])
     ax.margins(0)
     ax.autoscale_view()
     ax.axis("off")
-    return ax, _text(parts)
+    return ax, drawing.words
 
 
-class _Parts(NamedTuple):
-    """A unit as it is drawn, ReLUs and all."""
-
-    kind: UnitKind
-    x: Layer  # what comes in
-    path: list[Layer]  # the residual, the sum and what follows it, from top to bottom
-    gate: list[Layer]  # what makes the s of a squeeze-and-excitation unit, else nothing
-    around: list[Layer] | None  # on the shortcut: nothing for the identity, None for a plain unit
+_INCHES = 0.65, 0.38  # of a step to the right and down in a drawing of units
+_BETWEEN = 0.5  # units side by side
+_TITLE = 1.0  # room above a row of units
 
 
-def _parts(kind, unit, channels_in, size, shortcut, stride_in) -> _Parts:
-    one_of("unit_fn", kind.name, COUNTED_KINDS)
-    one_of("shortcut", shortcut, SHORTCUTS)
-    one_of("stride_in", stride_in, STRIDE_IN)
-    x = input_layer("unit", height_and_width(size), positive_int("channels_in", channels_in))
-    layers = unit_layers(x, kind, as_unit(unit, kind.shape), "unit", shortcut, stride_in)
-    around = [layer for layer in layers if layer.name.startswith(("unit/shortcut", "unit/gate"))]
-    gate = [layer for layer in layers if layer.name.startswith("unit/squeeze")]
-    path = [layer for layer in layers if layer not in (*around, *gate)]
-    if gate:
-        mean, first, second = gate
-        gate = [mean, first, first._replace(kind="relu"), second, second._replace(kind="sigmoid")]
-    return _Parts(kind, x, _activated(x, path, kind), gate, None if shortcut == "none" else around)
+def draw_units(
+    units: Mapping[str, tuple[Any, ...]], rows: int = 1, weights: bool = True, width: float = 7.6
+) -> tuple[Figure, str]:
+    """Units side by side, all at one scale: (figure, the same in words), for `show(figure, alt=words)`.
+
+    units: title -> the first arguments of `draw_unit`, (kind, unit, channels_in, size) and, if need be, shortcut and
+    stride_in; rows: in how many rows they stand, row by row; weights: as in `draw_unit`; width: of the figure in inches, which
+    the boxes fill as far as their labels allow. Raises what `draw_unit` does.
+    """
+    import matplotlib.pyplot as plt
+
+    widest = max(unit_drawing(*unit).widest for unit in units.values())
+    columns = -(-len(units) // rows)
+    for half in (2.4, 2.1, 1.8, 1.5, 1.2, HALF):
+        drawings = [unit_drawing(*unit, weights=weights, widest=widest, half=half) for unit in units.values()]
+        left = [max(-d.left for d in drawings[i::columns]) for i in range(columns)]
+        right = [max(d.right for d in drawings[i::columns]) for i in range(columns)]
+        total = sum(left) + sum(right) + _BETWEEN * (columns - 1)
+        if total * _INCHES[0] <= width:
+            break
+    heights = [max(d.top - d.bottom for d in drawings[i : i + columns]) for i in range(0, len(units), columns)]
+    height = sum(heights) + _TITLE * len(heights)
+    figure = plt.figure(figsize=(_INCHES[0] * total, _INCHES[1] * height))
+    ax = figure.add_axes((0, 0, 1, 1))
+    for i, (title, drawing) in enumerate(zip(units, drawings, strict=True)):
+        row, column = divmod(i, columns)
+        x = sum(left[: column + 1]) + sum(right[:column]) + _BETWEEN * column
+        y = -sum(heights[:row]) - _TITLE * (row + 1) - drawing.top
+        _put(drawing, ax, x, y)
+        ax.text(x - left[column], y + drawing.top + 0.35, title, weight="bold", va="bottom")
+    ax.set(xlim=(0, total), ylim=(-height, 0))
+    ax.axis("off")
+    return figure, " ".join(f"{title}: {drawing.words}." for title, drawing in zip(units, drawings, strict=True))
 
 
-def _activated(x: Layer, path: list[Layer], kind: UnitKind) -> list[Layer]:
-    """The path with its ReLUs: before each convolution that reads a BN, and where the ordering has one besides."""
-    norms = [layer for layer in path if layer.kind == "batch_norm"]
-    last_norm = norms[-1] if "ReLU" in kind.ordering.last else None
-    activated = [x._replace(kind="relu")] if kind.ordering.first == "ReLU" else []
-    for layer, following in zip(path, [*path[1:], None], strict=True):
-        activated.append(layer)
-        read = following is not None and following.kind == "conv"
-        if layer is last_norm or (layer.kind == "batch_norm" and read):
-            activated.append(layer._replace(kind="relu"))
-    if "ReLU" in kind.ordering.after:
-        activated.append(path[-1]._replace(kind="relu"))
-    return activated
+def _put(drawing: Drawing, ax: Axes, x: float = 0, y: float = 0) -> None:
+    """The drawing on matplotlib's axes, its origin at (x, y)."""
+    from matplotlib.patches import Polygon
+
+    def moved(point):
+        return point[0] + x, point[1] + y
+
+    def polygon(box, **style):
+        ax.add_patch(Polygon([moved(corner) for corner in box.corners], **style))
+
+    for band in drawing.carried:
+        polygon(band, fc=_tint(band.color, 0.12), ec="none", zorder=0.5)
+    for box in drawing.boxes:
+        polygon(box, fc="white", ec=COLORS[box.color])
+        polygon(box, fc=COLORS[box.color], alpha=0.25 if box.tinted else 0)
+    for *center, color in drawing.sums:
+        ax.plot(*moved(center), "o", ms=14, mfc="white", mec=COLORS[color])
+    for line in drawing.lines:
+        start, end = moved(line.start), moved(line.end)
+        style = {"color": COLORS[line.color], "lw": 1.2}
+        if line.gap is None:
+            ax.plot(*zip(start, end, strict=True), zorder=1, **style)
+        else:
+            arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": line.gap, "mutation_scale": 9, **style}
+            ax.annotate("", end, start, arrowprops=arrow)
+    for text in drawing.texts:
+        style = {"fontsize": 7.5 if text.small else 8, "ha": "left" if text.beside else "center"}
+        style["va"] = "center" if text.small else "center_baseline"
+        if text.color:
+            box = {"fc": _tint(text.color, 0.12), "ec": "none", "pad": 1.5}
+            style |= {"color": COLORS[text.color], "bbox": box}
+        ax.text(*moved(text[:2]), text.text, **style)
 
 
-def _text(parts: _Parts) -> str:
-    text = f"{_shape(parts.x)} in, {_words(parts.path)}, {_shape(parts.path[-1])} out"
-    if parts.around is not None:
-        text += f"; on the shortcut {_words(parts.around) or 'the identity'}"
-    return f"{text}; s is made by {_words(parts.gate)}" if parts.gate else text
+def _tint(color: str, share: float) -> tuple[float, ...]:
+    """A colour of COLORS on white."""
+    from matplotlib.colors import to_rgb
 
-
-def _words(layers: list[Layer]) -> str:
-    return ", ".join(layer.label.replace("+", "sum") for layer in layers)
-
-
-def _shape(layer: Layer) -> str:
-    return "x".join(map(str, (*layer.size_out, layer.channels_out)))
-
-
-def _reach(parts: _Parts, half: float) -> tuple[float, float]:
-    """How far the drawing reaches to the left and to the right of the path's middle."""
-    left = half + (2.15 if parts.gate else 0.05)
-    if parts.around is None:  # as wide as the others, the path in the middle
-        return max(left, 2), max(half + 0.05, 2)
-    return left, half + 2.15
+    return tuple(1 - share + share * part for part in to_rgb(COLORS[color]))
 
 
 def _new_axes(width: float, height: float) -> Axes:
     import matplotlib.pyplot as plt
 
-    return plt.figure(figsize=(0.65 * width, 0.38 * height), layout="constrained").subplots()
-
-
-def _product(parts: _Parts) -> int:
-    """Where on the path s is multiplied."""
-    return [layer.label for layer in parts.path].index("times s")
-
-
-def _rows(parts: _Parts) -> list[int]:
-    """Where each layer of the path stands, from -1 down, with room for the gate before s is multiplied."""
-    rows = [-1 - i for i in range(len(parts.path))]
-    if parts.gate:
-        product = _product(parts)
-        rows[product:] = [row - len(parts.gate) for row in rows[product:]]
-    return rows
-
-
-class _Column(NamedTuple):
-    """Boxes one below the other around `center`, 2 * half wide: convolutions tinted, a sum round."""
-
-    ax: Axes
-    center: float
-    half: float
-    color: str
-
-    def draw(self, start, rows, before, layers, both_ends=False) -> float:
-        """Draws the layers in their rows, and an arrow into each, which carries the shape where it changes; with `both_ends`,
-        the first arrow and what follows carry it anyway. Returns where the last box ends."""
-        if both_ends:
-            self._write_shape(0.05, before)
-        for row, layer in zip(rows, layers, strict=True):
-            self.arrow((self.center, start), (self.center, row + 0.27))
-            self._draw_layer(row, layer)
-            if _shape(layer) != _shape(before) or (both_ends and layer is layers[-1]):
-                self._write_shape(row - 0.5, layer)
-            start = row - 0.27
-            before = layer
-        return start
-
-    def detour(self, start, end, before, layers, target, gap=0) -> None:
-        """From the path, in row `start`, over the layers to what stands at `target` on the path, in row `end`."""
-        first = (start + end + len(layers) - 1) / 2
-        self._line((0, self.center), (start, start))
-        last = self.draw(start, [first - i for i in range(len(layers))], before, layers)
-        self._line((self.center, self.center), (last, end))
-        self.arrow((self.center, end), (target, end), gap)
-
-    def arrow(self, start, end, gap=0) -> None:
-        """From start to end, in data coordinates, stopping `gap` points before the end."""
-        arrow = {"arrowstyle": "-|>", "color": self.color, "shrinkA": 0, "shrinkB": gap, "mutation_scale": 9, "lw": 1.2}
-        self.ax.annotate("", end, start, arrowprops=arrow)
-
-    def _line(self, xs, ys) -> None:
-        self.ax.plot(xs, ys, color=self.color, lw=1.2, zorder=1)
-
-    def _draw_layer(self, row: float, layer: Layer) -> None:
-        from matplotlib.patches import Rectangle
-
-        if layer.kind == "add":
-            self.ax.plot(self.center, row, "o", ms=14, mfc="white", mec=self.color)
-        else:
-            box = ((self.center - self.half, row - 0.27), 2 * self.half, 0.54)
-            self.ax.add_patch(Rectangle(*box, fc="white", ec=self.color))
-            self.ax.add_patch(Rectangle(*box, fc=self.color, alpha=0.25 if layer.kind == "conv" else 0))
-        self.ax.text(self.center, row, layer.label, ha="center", va="center_baseline", fontsize=8)
-
-    def _write_shape(self, row: float, layer: Layer) -> None:
-        self.ax.text(self.center + 0.07, row, _shape(layer), va="center", fontsize=7.5)
-
-
-def _draw_gate(path: _Column, rows: list[int], parts: _Parts) -> None:
-    """What makes s, to the left: from below the layer that it scales to the product."""
-    if parts.gate:
-        product = _product(parts)
-        column = _Column(path.ax, -path.half - 1.2, 0.9, path.color)
-        column.detour(rows[product - 1] - 0.4, rows[product], parts.path[product - 1], parts.gate, -path.half)
-
-
-def _draw_shortcut(path: _Column, rows: list[int], parts: _Parts) -> None:
-    """The shortcut, to the right: a projection begins after the BN and ReLU before the first convolution, any other at x."""
-    if parts.around is None:
-        return
-    projected = [layer.kind for layer in parts.around if layer.name == "unit/shortcut"][:1] == ["conv"]
-    before = len(parts.kind.ordering.first.split()) if projected else 0
-    start = -before - 0.5 if before else -0.4
-    end = rows[[layer.kind for layer in parts.path].index("add")]
-    column = _Column(path.ax, path.half + 1.2, 0.9, COLORS["shortcut"])
-    column.detour(start, end, parts.x, parts.around, target=0, gap=8)
-    if not parts.around:
-        white = {"color": "white"}
-        middle = (column.center, (start + end) / 2)
-        path.ax.text(*middle, "identity", ha="center", va="center", fontsize=8, color=column.color, bbox=white)
+    return plt.figure(figsize=(_INCHES[0] * width, _INCHES[1] * height), layout="constrained").subplots()

@@ -245,3 +245,76 @@ def test_a_layer_is_drawn_with_its_formula():
         assert colors == {figures.COLORS[kind]} | ({figures.COLORS["shortcut"]} if kind != "plain" else set())
     with pytest.raises(ValueError, match="kind must be one of .*, got 'dense'"):
         figures.draw_layer("dense")
+
+
+def box_widths(axes):
+    """(at its top, at its bottom) of every box that is drawn, in data coordinates; a band that an identity is counts too."""
+    corners = [patch.get_xy()[:4, 0] for patch in axes.patches if patch.get_alpha() is None or patch.get_alpha()]
+    return {(round(right - left, 3), round(low_right - low_left, 3)) for left, right, low_right, low_left in corners}
+
+
+def test_boxes_are_as_wide_as_the_channels_that_come_in_and_go_out():
+    axes, _ = figures.draw_unit("bottleneck_v1", (256, 64, 1), 256, 56, half=1)
+    plt.close(axes.figure)
+    assert box_widths(axes) == {(2, 0.5), (0.5, 0.5), (0.5, 2), (2, 2)}
+    axes, _ = figures.draw_unit("basic_v1", (64, 1), 64, 56, half=1, widest=256)
+    plt.close(axes.figure)
+    assert box_widths(axes) == {(0.5, 0.5)}
+    with pytest.raises(ValueError, match="widest must be a positive whole number, got 0"):
+        figures.draw_unit("basic_v1", (64, 1), 64, 56, widest=0)
+
+
+PAIR = {"two": ("basic_v1", (64, 1), 64, 56), "three": ("bottleneck_v1", (256, 64, 1), 256, 56)}
+PROJECTING = {"A": ("basic_v1", (128, 2), 64, 56, "A"), "V2": ("bottleneck_v2", (512, 128, 2), 256, 56, "B", "1x1")}
+ODD = {
+    "gate": ("se_bottleneck_v1", (256, 64, 1, 16), 256, 56),
+    "groups": ("grouped_bottleneck_v2", (256, 128, 1, 32), 256, 56, "C"),
+    "plain": ("bottleneck_v1", (256, 16, 1), 256, 56, "none"),
+}
+
+
+@pytest.mark.parametrize("units", [PAIR, PROJECTING, ODD])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_units_side_by_side_are_at_one_scale_and_nothing_overlaps(units, rows):
+    figure, words = figures.draw_units(units, rows)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    widths = box_widths(axes)
+    widest = max(channels for unit in units.values() for channels in (unit[1][0], unit[2]))
+    scale = max(max(pair) for pair in widths) / widest
+    in_channels = {tuple(round(width / scale, 1) for width in pair) for pair in widths if pair[0] != 1.8}
+    assert all(channels in {16, 64, 128, 256, 512} for pair in in_channels for channels in map(round, pair))
+    extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
+    drawing = axes.get_window_extent()
+    assert all(drawing.x0 <= text.x0 and text.x1 <= drawing.x1 for text in extents)
+    assert all(drawing.y0 <= text.y0 and text.y1 <= drawing.y1 for text in extents)
+    for title, unit in units.items():
+        assert title in [text.get_text() for text in axes.texts]
+        assert f"{title}: {unit[3]}x{unit[3]}x{unit[2]} in, " in words
+    plt.close(figure)
+
+
+def test_convolutions_say_how_many_weights_they_have():
+    for units in (PAIR, PROJECTING, ODD):
+        for unit in units.values():
+            axes, words = figures.draw_unit(*unit, weights=True)
+            plt.close(axes.figure)
+            net = Architecture("net", (Block("block", unit[0], (unit[1],)),), None, *unit[4:])
+            layers = trace(net, image_size=unit[3], num_classes=None, channels_in=unit[2], global_pool=False)
+            expected = [
+                layer.kernel**2 * reads // layer.groups * layer.channels_out
+                for layer, reads in zip(layers, reading(layers), strict=True)
+                if layer.kind == "conv"
+            ]
+            found = [int(text.get_text()[:-8].replace(",", "")) for text in axes.texts if "weights" in text.get_text()]
+            assert sorted(found) == sorted(expected) and words.count(" weights)") == len(expected)
+
+
+def reading(layers):
+    """How many channels each layer reads: those of the unit's input on the shortcut and at the start of the path."""
+    before = layers[0].channels_out
+    for layer in layers:
+        starts = layer.name.endswith(("/shortcut", "/conv1")) and "squeeze" not in layer.name
+        yield layers[0].channels_out if starts else before
+        before = layer.channels_out

@@ -27,6 +27,7 @@ FLOORS = [
     {"known_weights", "other_nets"},
     {"architectures", "weight_names"},
     {"accounting", "descriptions", "resnet_utils"},
+    {"unit_drawing"},
     {"figures", "highway", "inception_modules", "resnet_v1", "resnet_v2", "weights"},
     {
         "count_conventions",
@@ -39,6 +40,7 @@ FLOORS = [
         "slim_function",
         "tables",
         "training_cost",
+        "unit_panel",
     },
     {"depth_table_panel", "engines"},
     {"frozen"},
@@ -67,6 +69,8 @@ PURE = [
     "panels",
     "recipe",
     "training_cost",
+    "unit_drawing",
+    "unit_panel",
     "units",
     "weight_names",
 ]  # the standard library only

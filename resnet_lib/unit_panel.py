@@ -1,0 +1,192 @@
+"""One residual unit to be moved: a panel that draws it to scale and says what it costs.
+
+The standard library is all that this needs, so it runs in a browser as it is. `unit_panel` is the panel, and
+`panels.jupyter(unit_panel())` shows it in JupyterLab. Used in notebook 03.
+"""
+
+from __future__ import annotations
+
+import html
+
+from .accounting import total, trace
+from .architectures import Architecture
+from .blocks import Block
+from .checks import one_of, positive_int
+from .figures import COLORS, Picture
+from .layers import Layer
+from .panels import Choice, Panel, Slider
+from .unit_drawing import Box, Drawing, Line, unit_drawing
+from .units import STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
+
+SHAPES = ("basic", "bottleneck", "se_bottleneck")
+VERSIONS = ("V1", "V2")
+SHORTCUTS = ("A", "B", "C", "none")
+
+_ACROSS, _DOWN = 62, 37  # pixels for a step to the right and down in a drawing
+_HALF = 1.7  # of the widest box
+
+
+def unit_page(
+    channels_in: int = 256,
+    middle: int = 64,
+    out: int = 256,
+    stride: int = 1,
+    shortcut: str = "B",
+    groups: int = 1,
+    version: str = "V1",
+    shape: str = "bottleneck",
+    stride_in: str = "3x3",
+    size: int = 56,
+) -> str:
+    """The page of the panel, an HTML text: what the unit costs, its picture and its layers.
+
+    channels_in, middle, out: channels, middle those of the 3x3 of a unit of three layers; groups: of the 3x3; version: "V1" or
+    "V2"; shape: one of SHAPES; shortcut, stride_in: as in `Architecture`; size: of the maps that come in. Raises ValueError
+    or TypeError naming the argument at fault.
+    """
+    unit = _unit(shape, middle, out, stride, groups)
+    kind = f"{'grouped_' if groups > 1 else ''}{shape}_{one_of('version', version, VERSIONS).lower()}"
+    net = Architecture("net", (Block("block", kind, (unit,)),), None, shortcut, stride_in)
+    traced = trace(net, size, None, channels_in=channels_in, global_pool=False)
+    layers = [layer for layer in traced if layer.name.startswith(f"block/unit_1/{kind}")]
+    drawing = unit_drawing(kind, unit, channels_in, size, shortcut, stride_in, weights=True, half=_HALF)
+    sentence = _sentence(f"{kind} {tuple(unit)}", layers)
+    image = Picture(_svg(drawing).encode(), f"{sentence} {drawing.words}.", _pixels(drawing)[0])
+    return f"<p>{html.escape(sentence)}</p>{image.html()}{_table(layers)}"
+
+
+def _unit(shape: str, middle: int, out: int, stride: int, groups: int) -> AnyUnit:
+    one_of("shape", shape, SHAPES)
+    if positive_int("groups", groups) > 1:
+        if shape != "bottleneck":
+            raise ValueError(f"groups: a unit of shape {shape!r} has none here, got {groups}; choose 'bottleneck'")
+        if positive_int("middle", middle) % groups:
+            raise ValueError(f"groups must divide middle: {middle} channels are no {groups} groups of one size")
+        return as_unit((out, middle, stride, groups), GroupedUnit)
+    if shape == "basic":
+        return as_unit((out, stride), BasicUnit)
+    if shape == "bottleneck":
+        return as_unit((out, middle, stride), Unit)
+    return as_unit((out, middle, stride, max(1, out // 16)), SqueezeUnit)
+
+
+def _part(layer: Layer) -> str:
+    """Where in the unit a layer stands: "shortcut", "squeeze", "conv1", ...; of the sum, nothing."""
+    return "/".join(layer.name.split("/")[3:])
+
+
+def _sentence(name: str, layers: list[Layer]) -> str:
+    whole = total(layers)
+    beside = total([layer for layer in layers if _part(layer).startswith("shortcut")])
+    costs = f"{beside.params:,} of these parameters and {beside.macs:,} of these MACs" if beside.params else "nothing"
+    shortcut = f"Its shortcut costs {costs}" if layers[-1].kind == "add" else "It has no shortcut"
+    seen = layers[-1].receptive_field
+    positions = f"{seen} x {seen} positions" if seen > 1 else "one position"
+    return (
+        f"{name}: {whole.params:,} parameters and {whole.macs:,} MACs. {shortcut}. A number that it puts out sees {positions} "
+        "of what comes in."
+    )
+
+
+def _table(layers: list[Layer]) -> str:
+    """A row for each layer that has parameters."""
+    macs = total(layers).macs
+    lines = ["<tr><th>layer</th><th>puts out</th><th>parameters</th><th>MACs</th><th>of the MACs</th></tr>"]
+    for layer in layers:
+        if layer.params:
+            size = "x".join(map(str, (*layer.size_out, layer.channels_out)))
+            numbers = f"<td>{layer.params:,}</td><td>{layer.macs:,}</td><td>{layer.macs / macs:.1%}</td>"
+            lines.append(f"<tr><th>{html.escape(_part(layer))}</th><td>{size}</td>{numbers}</tr>")
+    return f'<table class="dataframe">{"".join(lines)}</table>'
+
+
+def _pixels(drawing: Drawing) -> tuple[int, int]:
+    """Width and height of the picture."""
+    return round(_ACROSS * (drawing.right - drawing.left)), round(_DOWN * (drawing.top - drawing.bottom))
+
+
+def _svg(drawing: Drawing) -> str:
+    """The drawing as an SVG text."""
+
+    def at(point):
+        return f"{_ACROSS * (point[0] - drawing.left):.1f},{_DOWN * (drawing.top - point[1]):.1f}"
+
+    def polygon(box: Box, style: str):
+        return f'<polygon points="{" ".join(map(at, box.corners))}" {style}/>'
+
+    parts = [polygon(band, f'fill="{COLORS[band.color]}" fill-opacity="0.12"') for band in drawing.carried]
+    for line in drawing.lines:
+        end = f' marker-end="url(#{line.color})"' if line.gap is not None else ""
+        points = f"{at(line.start)} {at(_shortened(line))}"
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLORS[line.color]}" stroke-width="1.5"{end}/>')
+    for box in drawing.boxes:
+        color = COLORS[box.color]
+        parts.append(polygon(box, f'fill="white" stroke="{color}" stroke-width="1.3"'))
+        if box.tinted:
+            parts.append(polygon(box, f'fill="{color}" fill-opacity="0.25"'))
+    for x, y, color in drawing.sums:
+        cx, cy = at((x, y)).split(",")
+        parts.append(f'<circle cx="{cx}" cy="{cy}" r="9" fill="white" stroke="{COLORS[color]}" stroke-width="1.3"/>')
+    for text in drawing.texts:
+        x, y = at((text.x, text.y - 0.1)).split(",")
+        anchor = "start" if text.beside else "middle"
+        around = ' paint-order="stroke" stroke="white" stroke-width="5"' if text.color else ""
+        style = f'text-anchor="{anchor}" fill="{COLORS.get(text.color, "black")}"{around}'
+        parts.append(
+            f'<text x="{x}" y="{y}" font-size="{10.5 if text.small else 11.5}" {style}>{html.escape(text.text)}</text>'
+        )
+    width, height = _pixels(drawing)
+    heads = "".join(map(_arrow_head, sorted({line.color for line in drawing.lines})))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">'
+        f'<defs>{heads}</defs><rect width="{width}" height="{height}" fill="white"/>{"".join(parts)}</svg>'
+    )
+
+
+def _shortened(line: Line) -> tuple[float, float]:
+    """Where the line ends: an arrow to a sum stops at its circle."""
+    if not line.gap:
+        return line.end
+    towards = 1 if line.start[0] > line.end[0] else -1
+    return line.end[0] + towards * 9 / _ACROSS, line.end[1]
+
+
+def _arrow_head(color: str) -> str:
+    return (
+        f'<marker id="{color}" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
+        f'<path d="M0 0 8 4 0 8z" fill="{COLORS[color]}"/></marker>'
+    )
+
+
+def unit_panel(
+    channels_in: int = 256,
+    middle: int = 64,
+    out: int = 256,
+    stride: int = 1,
+    shortcut: str = "B",
+    groups: int = 1,
+    version: str = "V1",
+    shape: str = "bottleneck",
+) -> Panel:
+    """Controls for the arguments of `unit_page`, and the page: Panel. Arguments: where the controls stand at first. Raises
+    ValueError for a shortcut, version or shape that is none of these."""
+    controls = (
+        Slider("channels_in", "in", 1, max(1024, channels_in), channels_in),
+        Slider("middle", "middle", 1, max(512, middle), middle),
+        Slider("out", "out", 1, max(1024, out), out),
+        Slider("groups", "groups", 1, max(64, groups), groups),
+        Slider("stride", "stride", 1, max(3, stride), stride),
+        Choice("shape", "unit", SHAPES, one_of("shape", shape, SHAPES)),
+        Choice("version", "version", VERSIONS, one_of("version", version, VERSIONS)),
+        Choice("shortcut", "shortcut", SHORTCUTS, one_of("shortcut", shortcut, SHORTCUTS)),
+        Choice("stride_in", "stride in", STRIDE_IN, "3x3"),
+        Slider("size", "map size", 1, 112, 56),
+    )
+
+    def show(**values: int | str) -> str:
+        try:
+            return unit_page(**values)
+        except ValueError as error:
+            return f"<p><b>{html.escape(str(error))}</b></p>"
+
+    return Panel(controls, show)
