@@ -264,6 +264,13 @@ def test_boxes_are_as_wide_as_the_channels_that_come_in_and_go_out():
         figures.draw_unit("basic_v1", (64, 1), 64, 56, widest=0)
 
 
+def test_units_side_by_side_are_at_one_scale():
+    figure, _ = figures.draw_units({"narrow": ("basic_v1", (64, 1), 64, 56), "wide": ("basic_v1", (256, 1), 256, 56)})
+    plt.close(figure)
+    narrow, wide = sorted(box_widths(figure.axes[0]))
+    assert wide == (4 * narrow[0],) * 2
+
+
 PAIR = {"two": ("basic_v1", (64, 1), 64, 56), "three": ("bottleneck_v1", (256, 64, 1), 256, 56)}
 PROJECTING = {"A": ("basic_v1", (128, 2), 64, 56, "A"), "V2": ("bottleneck_v2", (512, 128, 2), 256, 56, "B", "1x1")}
 ODD = {
@@ -275,15 +282,10 @@ ODD = {
 
 @pytest.mark.parametrize("units", [PAIR, PROJECTING, ODD])
 @pytest.mark.parametrize("rows", [1, 2])
-def test_units_side_by_side_are_at_one_scale_and_nothing_overlaps(units, rows):
+def test_nothing_overlaps_in_units_side_by_side(units, rows):
     figure, words = figures.draw_units(units, rows)
     (axes,) = figure.axes
     figure.draw_without_rendering()
-    widths = box_widths(axes)
-    widest = max(channels for unit in units.values() for channels in (unit[1][0], unit[2]))
-    scale = max(max(pair) for pair in widths) / widest
-    in_channels = {tuple(round(width / scale, 1) for width in pair) for pair in widths if pair[0] != 1.8}
-    assert all(channels in {16, 64, 128, 256, 512} for pair in in_channels for channels in map(round, pair))
     extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
     assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
     drawing = axes.get_window_extent()
