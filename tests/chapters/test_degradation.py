@@ -36,7 +36,7 @@ def test_good_weights_exist_and_are_not_found(cells):
 
 
 def test_the_gradient_is_not_lost(cells):
-    plain, residual = (numbers(line)[-1] for line in printed(cells, "still = Recipe").splitlines()[-2:])
+    plain, residual = (numbers(line)[-1] for line in printed(cells, "norms = {name").splitlines()[-2:])
     assert plain > 10 * residual
 
 
@@ -80,7 +80,7 @@ def test_plain_layers_lose_the_digits():
     medians = rows.groupby(["family", "layers", "layer"])["accuracy"].median()
     last = {key: medians[(*key, key[1] - 1)] for key in {key[:2] for key in medians.index}}
     assert round(medians["plain", 56, 1], 2) == 0.79
-    assert medians["plain", 56, 25] < 0.15 and medians["plain", 110, 30] < 0.15
+    assert medians["plain", 56, 25] < 0.15 and medians["plain", 110, 40] < 0.15
     assert last["plain", 56] < 0.15 and last["plain", 110] < 0.15
     assert 0.3 < last["residual", 110] < last["residual", 56] < last["residual", 20] < 0.6
     contrast = rows[rows["layer"] == rows["layers"] - 1].groupby(["family", "layers"])["contrast"].median()
@@ -103,7 +103,8 @@ def test_the_factors_of_the_leak_are_the_formulas():
     per_layer = (1 - (1 - slopes) ** 2 / (np.pi * (1 + slopes**2))) ** -0.5
     assert per_layer == pytest.approx([1.21, 1.08, 1.03], abs=0.005)
     assert per_layer**56 == pytest.approx([46_000, 75, 6], rel=0.06)
-    inputs = np.random.default_rng(0).normal(size=1_000_000)  # and by its definition, slope of the activation over its spread
+    # And by its definition: the slope of the activation over the spread of what it puts out.
+    inputs = np.random.default_rng(0).normal(size=1_000_000)
     for slope, factor in zip(slopes, per_layer, strict=True):
         outputs = np.maximum(inputs, slope * inputs)
         derivatives = np.where(inputs > 0, 1, slope)
@@ -112,8 +113,9 @@ def test_the_factors_of_the_leak_are_the_formulas():
 
 def test_gates_learn_to_tell_digits_apart(cells):
     text = printed(cells, "def openness_by_digit")
-    error = numbers(text.splitlines()[0])[-1]
-    fresh, trained = (numbers(line)[-1] for line in text.splitlines()[1:])
+    *lines, last = text.splitlines()
+    fresh, trained = (numbers(line)[-1] for line in lines)
+    (error,) = numbers(last)
     assert error < 0.2 and trained > 2 * fresh
 
 
