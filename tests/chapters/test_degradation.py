@@ -96,6 +96,19 @@ def test_with_a_leak_plain_networks_learn():
     assert plain.loc[0.0, "train_error"] > 0.3 and plain.loc[0.5, "train_error"] <= 0.05
     assert medians.loc[("residual", 56, 0.5), "train_error"] <= 0.01
     assert medians.loc[("plain", 110, 0.0), "train_error"] > 0.8
+    at_110 = medians.loc[("plain", 110, 0.8)]
+    assert at_110["reach"] == pytest.approx(1e-3) and at_110["train_error"] > 0.2
+    assert plain.loc[0.3, "accuracy"] < 0.2 and plain.loc[0.3, "train_error"] < 0.01
+
+
+def test_plain_networks_of_56_layers_scatter():
+    sweep = results(data.path("degradation.csv")).set_index(["family", "layers"])["train_error"]["plain", 56]
+    causes = pd.read_csv(data.path("causes.csv")).query(
+        "family == 'plain' and remedy == 'none' and learning_rate == 0.05"
+    )
+    leaky = pd.read_csv(data.path("leaky.csv")).query("family == 'plain' and layers == 56 and slope == 0")
+    errors = pd.concat([sweep, causes["train_error"], leaky["train_error"]])
+    assert (round(errors.min(), 2), round(errors.max(), 2)) == (0.28, 0.82)
 
 
 def test_the_factors_of_the_leak_are_the_formulas():
