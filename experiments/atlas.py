@@ -37,24 +37,20 @@ over that of the last one, per layer between them: the n-th root for n layers.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from experiments.bank import LAYERS, PROBED, RECIPE
-from experiments.probe import Probe
+from experiments.jobs import add_missing, command_line
+from experiments.probe import Probe, watch
 from resnet_lib import data
 from resnet_lib.architectures import Architecture, get_architecture
 from resnet_lib.convolutions import conv2d_same
 from resnet_lib.records import Records
 from resnet_lib.sweep import FAMILIES, with_units
 from resnet_lib.tf_slim_compat import slim, tf
-from resnet_lib.training import train
-from resnet_lib.training_graph import TrainingGraph
 from resnet_lib.units import BasicUnit, UnitKind
 
 KEY = ["family", "layers", "seed"]
@@ -94,29 +90,16 @@ def architecture(family: str, layers: int, dataset: data.Dataset) -> Architectur
     return get_architecture(families[family](layers), (height, width), dataset.num_classes, channels_in=channels)
 
 
-class _Enough(Exception):
-    """The last state has been measured."""
-
-
 def measured(family: str, layers: int, seed: int) -> list[dict[str, Any]]:
     """The rows of one network."""
     dataset = data.fashion_14()
     net = architecture(family, layers, dataset)
     probe = Probe(net)
     images, labels = dataset.train_images[:PROBED], dataset.train_labels[:PROBED]
-    rows: list[dict[str, Any]] = []
-
-    def observe(steps: int, graph: TrainingGraph) -> None:
-        if steps in STEPS:
-            probe.load(graph.weights())
-            rows.extend({"steps": steps, **row} for row in of_layers(probe, images, labels))
-        if steps == max(STEPS):
-            raise _Enough
-
-    try:
-        train(net, dataset, RECIPE, seed, threads=1, observe=observe)
-    except _Enough:
-        pass
+    rows = []
+    for steps, weights in watch(net, dataset, RECIPE, seed, STEPS):
+        probe.load(weights)
+        rows.extend({"steps": steps, **row} for row in of_layers(probe, images, labels))
     return [{"family": family, "layers": layers, "seed": seed, **row} for row in rows]
 
 
@@ -131,14 +114,9 @@ def main(path: Path = data.DATA / "atlas.csv", jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
     keys = [(family, layers, seed) for seed, layers, family in itertools.product(SEEDS, LAYERS, FAMILY_NAMES)]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for rows in parallel(joblib.delayed(measured)(*key) for key in records.missing(keys)):
-        records.append(*rows)
+    add_missing(records, keys, measured, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The gradient at every layer; networks that the file lacks.")
-    parser.add_argument("file", nargs="?", type=Path, default=data.DATA / "atlas.csv", help="default: data/atlas.csv")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default: 1)")
-    args = parser.parse_args()
+    args = command_line("The gradient at every layer; networks that the file lacks.", "atlas.csv").parse_args()
     main(args.file, args.jobs)

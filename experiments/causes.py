@@ -42,7 +42,6 @@ Refuting 3 and confirming 1, 2 would leave the question open: then neither the s
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from collections.abc import Iterable
@@ -50,9 +49,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import joblib
-
-from resnet_lib import data
+from experiments.jobs import add_missing, command_line
 from resnet_lib.records import Records, now, processor, versions
 from resnet_lib.sweep import DATASETS, FAMILIES
 from resnet_lib.tf_slim_compat import tf
@@ -91,8 +88,8 @@ def layerwise(gradients: Gradients, variables: list[tf.Variable]) -> Gradients:
 REMEDIES = {"none": None, "clipped": clipped, "warm-up": None, "layerwise": layerwise}
 
 
-def run(dataset: str, family: str, layers: int, remedy: str, learning_rate: float, seed: int) -> dict[str, Any]:
-    """One run: its row."""
+def run(dataset: str, family: str, layers: int, remedy: str, learning_rate: float, seed: int) -> list[dict[str, Any]]:
+    """One run: its one row."""
     started = time.perf_counter()
     recipe = replace(RECIPES[dataset], learning_rate=learning_rate)
     if remedy == "warm-up":
@@ -105,7 +102,7 @@ def run(dataset: str, family: str, layers: int, remedy: str, learning_rate: floa
         row |= {name: getattr(history.epochs[-1], name) for name in RESULTS}
         row["first_epoch_norm"] = history.epochs[0].gradient_norm
     row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-    return {**row, "versions": versions("tensorflow"), "processor": processor(), "date": now()}
+    return [{**row, "versions": versions("tensorflow"), "processor": processor(), "date": now()}]
 
 
 def main(path: Path, jobs: int = 1, layers: Iterable[int] = LAYERS, dataset: str = "digits") -> None:
@@ -113,15 +110,11 @@ def main(path: Path, jobs: int = 1, layers: Iterable[int] = LAYERS, dataset: str
     records = Records(path, COLUMNS, KEY)
     grid = itertools.product(layers, SEEDS, RATES, REMEDIES, FAMILY_NAMES)
     keys = [(dataset, family, number, remedy, rate, seed) for number, seed, rate, remedy, family in grid]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for row in parallel(joblib.delayed(run)(*key) for key in records.missing(keys)):
-        records.append(row)
+    add_missing(records, keys, run, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Deep plain and residual networks with four kinds of steps.")
-    parser.add_argument("file", nargs="?", type=Path, default=data.DATA / "causes.csv", help="default: data/causes.csv")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser = command_line("Deep plain and residual networks with four kinds of steps.", "causes.csv")
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, metavar="N", help="default: 56 110")
     parser.add_argument("--dataset", choices=RECIPES, default="digits", help="default: digits")
     args = parser.parse_args()

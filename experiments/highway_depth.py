@@ -25,15 +25,14 @@ On the digits, five seeds; about half an hour on two cores. A row is an epoch of
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from math import log
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
+from experiments.jobs import add_missing, command_line
 from resnet_lib import data
 from resnet_lib.architectures import Architecture
 from resnet_lib.highway import LayerWeights, highway_layer, highway_unit, plain_layer, train_stack
@@ -141,16 +140,10 @@ def measured(network: str, gate_bias: float, seed: int) -> list[dict[str, Any]]:
 def main(path: Path, jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
-    missing = records.missing([(*network, seed) for network in NETWORKS for seed in SEEDS])
-    for rows in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(measured)(*key) for key in missing
-    ):
-        records.append(*rows)
+    add_missing(records, [(*network, seed) for network in NETWORKS for seed in SEEDS], measured, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Deep Highway networks and their controls; runs what the file lacks.")
-    parser.add_argument("file", nargs="?", type=Path, default=data.DATA / "highway_depth.csv")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-    args = parser.parse_args()
+    description = "Deep Highway networks and their controls; runs what the file lacks."
+    args = command_line(description, "highway_depth.csv").parse_args()
     main(args.file, args.jobs)

@@ -34,16 +34,15 @@ otherwise:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 
+from experiments.jobs import add_missing, command_line
 from experiments.probe import Probe
-from experiments.reach import BATCH, steps_from
+from experiments.reach import BATCH, reach_of, steps_from
 from experiments.separation import IMAGES, nearest_mean_accuracy
 from resnet_lib import data
 from resnet_lib.architectures import Architecture, get_architecture
@@ -96,16 +95,6 @@ def architecture(family: str, layers: int, slope: float) -> Architecture:
     return get_architecture(described, image_size=8, num_classes=10, channels_in=1)
 
 
-def reach_of(rows: pd.DataFrame) -> float:
-    """The largest share up to which at least half of what was promised is found, 0 if it is not at the smallest.
-
-    rows: one direction from one state, with the columns `share`, `found` and `promised`.
-    """
-    rows = rows.sort_values("share")
-    holds = (rows["found"] >= 0.5 * rows["promised"]).cummin()
-    return float(rows["share"].where(holds, 0).max())
-
-
 def of_fresh(net: Architecture, dataset: data.Dataset, seed: int) -> dict[str, float]:
     """Reach and accuracy."""
     probe = Probe(net)
@@ -118,8 +107,8 @@ def of_fresh(net: Architecture, dataset: data.Dataset, seed: int) -> dict[str, f
     return {"reach": reach_of(steps[steps["direction"] == "layerwise"]), "accuracy": accuracy}
 
 
-def run(family: str, layers: int, slope: float, seed: int) -> dict[str, Any]:
-    """One network: its row."""
+def run(family: str, layers: int, slope: float, seed: int) -> list[dict[str, Any]]:
+    """One network: its one row."""
     dataset = data.digits()
     net = architecture(family, layers, slope)
     row = dict(zip(KEY, (family, layers, slope, seed), strict=True)) | of_fresh(net, dataset, seed)
@@ -127,21 +116,17 @@ def run(family: str, layers: int, slope: float, seed: int) -> dict[str, Any]:
     if history.epochs:
         row |= {name: getattr(history.epochs[-1], name) for name in RESULTS}
     row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-    return {**row, "error": history.error, "versions": versions("tensorflow"), "processor": processor(), "date": now()}
+    made = {"versions": versions("tensorflow"), "processor": processor(), "date": now()}
+    return [{**row, "error": history.error, **made}]
 
 
 def main(path: Path = data.DATA / "leaky.csv", jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
     keys = [(*network, seed) for seed in SEEDS for network in NETWORKS]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for row in parallel(joblib.delayed(run)(*key) for key in records.missing(keys)):
-        records.append(row)
+    add_missing(records, keys, run, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Plain networks with leaky ReLUs; networks that the file lacks.")
-    parser.add_argument("file", nargs="?", type=Path, default=data.DATA / "leaky.csv", help="default: data/leaky.csv")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default: 1)")
-    args = parser.parse_args()
+    args = command_line("Plain networks with leaky ReLUs; networks that the file lacks.", "leaky.csv").parse_args()
     main(args.file, args.jobs)

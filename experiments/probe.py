@@ -6,18 +6,47 @@ in training mode here, so that a fresh network is normalized too, and its moving
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from experiments.signals import unit_tensors
 from resnet_lib.architectures import Architecture
+from resnet_lib.data import Dataset
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import quick_building, tf
-from resnet_lib.training_graph import session
+from resnet_lib.training import Recipe, train
+from resnet_lib.training_graph import TrainingGraph, session
 
 Rows = list[dict[str, Any]]
+Weights = Mapping[str, np.ndarray]
+
+
+class _Enough(Exception):
+    """The last state has been seen."""
+
+
+def watch(
+    network: Architecture, dataset: Dataset, recipe: Recipe, seed: int, steps: Collection[int]
+) -> list[tuple[int, Weights]]:
+    """Trains until the last of these steps; (step, all variables by name, as `Probe.load` takes them) after each of them.
+
+    Step 0 is the fresh network. A run whose loss is no longer a finite number ends there, and its later states are missing.
+    """
+    states = []
+
+    def observe(step: int, graph: TrainingGraph) -> None:
+        if step in steps:
+            states.append((step, graph.weights()))
+        if step == max(steps):
+            raise _Enough
+
+    try:
+        train(network, dataset, recipe, seed, threads=1, observe=observe)
+    except _Enough:
+        pass
+    return states
 
 
 class Probe:
@@ -73,7 +102,7 @@ class Probe:
             rows[i + 1]["residual_ratio"] = tf.norm(residual) / tf.norm(x[i])
         return rows
 
-    def load(self, values: Mapping[str, np.ndarray]) -> None:
+    def load(self, values: Weights) -> None:
         """Gives every variable of the network its value, by name, as `History.weights` has them."""
         feed = {initializer.inputs[1]: values[name] for name, initializer in self._initializers.items()}
         self._session.run(list(self._initializers.values()), feed)

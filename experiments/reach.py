@@ -39,22 +39,21 @@ If 1 or 2 is refuted, sensitivity is not what sets plain networks apart, whateve
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
+import pandas as pd
 
-from experiments.probe import Probe
+from experiments.jobs import add_missing, command_line
+from experiments.probe import Probe, watch
 from resnet_lib import data
 from resnet_lib.architectures import get_architecture
 from resnet_lib.records import Records
 from resnet_lib.sweep import FAMILIES
-from resnet_lib.training import Recipe, train
-from resnet_lib.training_graph import TrainingGraph
+from resnet_lib.training import Recipe
 
 KEY = ["family", "layers", "seed"]
 COLUMNS = [*KEY, "steps", "direction", "share", "loss", "promised", "found"]
@@ -67,10 +66,6 @@ RECIPE = Recipe(epochs=15, learning_rate=0.05, warm_up=2)
 BATCH = 128
 
 Arrays = dict[str, np.ndarray]
-
-
-class _Enough(Exception):
-    """The last state has been measured."""
 
 
 def norm(arrays: Arrays) -> float:
@@ -109,33 +104,30 @@ def measured(family: str, layers: int, seed: int) -> list[dict[str, Any]]:
     described = FAMILIES[family](layers)
     probe = Probe(get_architecture(described, (height, width), dataset.num_classes, channels_in=channels))
     batch = dataset.train_images[:BATCH], dataset.train_labels[:BATCH]
-    rows: list[dict[str, Any]] = []
+    return [
+        {"family": family, "layers": layers, "seed": seed, "steps": steps, **row}
+        for steps, weights in watch(described, dataset, RECIPE, seed, STEPS)
+        for row in steps_from(probe, weights, *batch)
+    ]
 
-    def observe(steps: int, graph: TrainingGraph) -> None:
-        if steps in STEPS:
-            rows.extend({"steps": steps, **row} for row in steps_from(probe, graph.weights(), *batch))
-        if steps == max(STEPS):
-            raise _Enough
 
-    try:
-        train(described, dataset, RECIPE, seed, threads=1, observe=observe)
-    except _Enough:
-        pass
-    return [{"family": family, "layers": layers, "seed": seed, **row} for row in rows]
+def reach_of(rows: pd.DataFrame) -> float:
+    """The largest share up to which at least half of what was promised is found, 0 if it is not at the smallest.
+
+    rows: one direction from one state, with the columns `share`, `found` and `promised`.
+    """
+    rows = rows.sort_values("share")
+    holds = (rows["found"] >= 0.5 * rows["promised"]).cummin()
+    return float(rows["share"].where(holds, 0).max())
 
 
 def main(path: Path = data.DATA / "reach.csv", jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
     keys = [(family, layers, seed) for seed, layers, family in itertools.product(SEEDS, LAYERS, FAMILY_NAMES)]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for rows in parallel(joblib.delayed(measured)(*key) for key in records.missing(keys)):
-        records.append(*rows)
+    add_missing(records, keys, measured, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="How far a step may go; networks that the file lacks.")
-    parser.add_argument("file", nargs="?", type=Path, default=data.DATA / "reach.csv", help="default: data/reach.csv")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default: 1)")
-    args = parser.parse_args()
+    args = command_line("How far a step may go; networks that the file lacks.", "reach.csv").parse_args()
     main(args.file, args.jobs)

@@ -24,14 +24,13 @@ changes of its input, and draws two images of one class as far apart as any othe
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
+from experiments.jobs import add_missing, command_line
 from experiments.probe import Probe
 from experiments.reach import FAMILY_NAMES, KEY, LAYERS, SEEDS
 from resnet_lib import data
@@ -85,18 +84,10 @@ def main(path: Path = data.DATA / "separation.csv", jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
     keys = [(family, layers, seed) for seed, layers, family in itertools.product(SEEDS, LAYERS, FAMILY_NAMES)]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for rows in parallel(joblib.delayed(measured)(*key) for key in records.missing(keys)):
-        records.append(*rows)
+    add_missing(records, keys, measured, jobs)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description="What fresh layers leave of the classes; networks that the file lacks."
-    )
-    parser.add_argument(
-        "file", nargs="?", type=Path, default=data.DATA / "separation.csv", help="default: data/separation.csv"
-    )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default: 1)")
-    args = parser.parse_args()
+    description = "What fresh layers leave of the classes; networks that the file lacks."
+    args = command_line(description, "separation.csv").parse_args()
     main(args.file, args.jobs)

@@ -6,10 +6,11 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .checks import one_of
+from .checks import one_of, positive_int
 from .unit_drawing import HALF, Drawing, unit_drawing
 from .units import AnyUnit, UnitKind
 
@@ -204,19 +205,15 @@ def draw_units(
 
     units: title -> the first arguments of `draw_unit`, (kind, unit, channels_in, size) and, if need be, shortcut and
     stride_in; rows: in how many rows they stand, row by row; weights: as in `draw_unit`; width: of the figure in inches, which
-    the boxes fill as far as their labels allow. Raises what `draw_unit` does.
+    the boxes fill as far as their labels allow. Raises what `draw_unit` does, and ValueError for no units and for no rows.
     """
     import matplotlib.pyplot as plt
 
-    widest = max(unit_drawing(*unit).widest for unit in units.values())
-    columns = -(-len(units) // rows)
-    for half in (2.4, 2.1, 1.8, 1.5, 1.2, HALF):
-        drawings = [unit_drawing(*unit, weights=weights, widest=widest, half=half) for unit in units.values()]
-        left = [max(-d.left for d in drawings[i::columns]) for i in range(columns)]
-        right = [max(d.right for d in drawings[i::columns]) for i in range(columns)]
-        total = sum(left) + sum(right) + _BETWEEN * (columns - 1)
-        if total * _INCHES[0] <= width:
-            break
+    if not units:
+        raise ValueError("units must hold at least one unit, got none")
+    columns = math.ceil(len(units) / positive_int("rows", rows))
+    drawings, left, right = _as_large_as_fits(list(units.values()), columns, weights, width / _INCHES[0])
+    total = sum(left) + sum(right) + _BETWEEN * (columns - 1)
     heights = [max(d.top - d.bottom for d in drawings[i : i + columns]) for i in range(0, len(units), columns)]
     height = sum(heights) + _TITLE * len(heights)
     figure = plt.figure(figsize=(_INCHES[0] * total, _INCHES[1] * height))
@@ -230,6 +227,19 @@ def draw_units(
     ax.set(xlim=(0, total), ylim=(-height, 0))
     ax.axis("off")
     return figure, " ".join(f"{title}: {drawing.words}." for title, drawing in zip(units, drawings, strict=True))
+
+
+def _as_large_as_fits(units, columns, weights, width):
+    """The drawings at the largest of six scales at which the columns fit into the width, else at the smallest; and how far
+    each column reaches to the left and to the right of its middle."""
+    widest = max(unit_drawing(*unit).widest for unit in units)
+    for half in (2.4, 2.1, 1.8, 1.5, 1.2, HALF):
+        drawings = [unit_drawing(*unit, weights=weights, widest=widest, half=half) for unit in units]
+        left = [max(-d.left for d in drawings[i::columns]) for i in range(columns)]
+        right = [max(d.right for d in drawings[i::columns]) for i in range(columns)]
+        if sum(left) + sum(right) + _BETWEEN * (columns - 1) <= width:
+            break
+    return drawings, left, right
 
 
 def _put(drawing: Drawing, ax: Axes, x: float = 0, y: float = 0) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.leaky import reach_of
+from experiments.reach import reach_of
 from resnet_lib import data
 from resnet_lib.sweep import results
 

@@ -36,12 +36,12 @@ def test_every_layer_of_every_state_has_a_row(short, family):
 
 
 def test_a_run_ends_with_its_last_state(short, monkeypatch):
-    seen, train = [], atlas.train
+    seen, train = [], probe.train
 
     def watched(*args, observe, **options):
         return train(*args, observe=lambda steps, graph: seen.append(steps) or observe(steps, graph), **options)
 
-    monkeypatch.setattr(atlas, "train", watched)
+    monkeypatch.setattr(probe, "train", watched)
     atlas.measured("plain", 8, 1)
     assert seen == [0, 1, 2, 3]
 

@@ -58,5 +58,5 @@ def test_a_run_is_one_row_and_each_remedy_makes_another_run(tmp_path, monkeypatc
 
 def test_a_run_that_diverges_is_a_row_that_says_so(monkeypatch):
     monkeypatch.setattr(causes, "RECIPES", {"digits": Recipe(epochs=1, batch_size=500)})
-    row = causes.run("digits", "plain", 8, "none", 1e20, 0)
+    (row,) = causes.run("digits", "plain", 8, "none", 1e20, 0)
     assert "diverged" in row["error"] and "train_error" not in row and row["train_errors"] == ""

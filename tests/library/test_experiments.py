@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import experiments
-from experiments import depth, designs, inception_growth, leaky, lesions, reach, separation, signals
+from experiments import depth, designs, inception_growth, jobs, leaky, lesions, reach, separation, signals
 from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
 from resnet_lib.training import Recipe, train
@@ -45,8 +45,8 @@ def test_what_is_stored_is_whole_and_is_not_measured_again(program, tmp_path, mo
     name = f"{program.__name__.split('.')[1]}.csv"
     path = tmp_path / name
     path.write_bytes(data.path(name).read_bytes())
-    jobs = {tuple(row[column] for column in key) for row in Records(path, program.COLUMNS).rows()}
-    assert len(jobs) == number
+    done = {tuple(row[column] for column in key) for row in Records(path, program.COLUMNS).rows()}
+    assert len(done) == number
     monkeypatch.setattr(program, function, None)
     program.main(path)
     assert path.read_bytes() == data.path(name).read_bytes()
@@ -122,8 +122,8 @@ def test_lesions_are_drawn_as_they_were(monkeypatch):
     """Every network of the study gets its stored lesions: the same units, in the same order, with the same things measured."""
     monkeypatch.setattr(lesions, "train", lambda *args, **kwargs: argparse.Namespace(weights={}))
     monkeypatch.setattr(lesions, "Lesioned", Unmeasured)
-    jobs = [(family, layers, seed) for seed in lesions.SEEDS for family, layers in lesions.NETWORKS]
-    found = [row for job in jobs for row in lesions.measured(*job)]
+    networks = [(family, layers, seed) for seed in lesions.SEEDS for family, layers in lesions.NETWORKS]
+    found = [row for network in networks for row in lesions.measured(*network)]
     stored = Records(data.path("lesions.csv"), lesions.COLUMNS).rows()
     for column in ("family", "layers", "seed", "lesion", "number", "draw", "units"):
         assert [printed(row[column]) for row in found] == [row[column] for row in stored]
@@ -172,6 +172,12 @@ def test_weights_by_name_are_those_of_the_file(tmp_path):
     for x in others:
         assert all(np.array_equal(one, other) for one, other in zip(first, x, strict=True))
     assert not np.array_equal(first[-1], fresh[-1])
+
+
+def test_a_command_line_keeps_its_rows_in_data_unless_it_is_told_where():
+    parser = jobs.command_line("Nothing.", "some.csv")
+    assert vars(parser.parse_args([])) == {"file": data.DATA / "some.csv", "jobs": 1}
+    assert vars(parser.parse_args(["x.csv", "--jobs", "2"])) == {"file": Path("x.csv"), "jobs": 2}
 
 
 @pytest.mark.parametrize("module", MODULES)

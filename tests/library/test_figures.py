@@ -297,6 +297,12 @@ def test_nothing_overlaps_in_units_side_by_side(units, rows):
     plt.close(figure)
 
 
+@pytest.mark.parametrize(("units", "rows", "message"), [({}, 1, "units must hold"), (PAIR, 0, "rows must be")])
+def test_no_units_and_no_rows_are_refused(units, rows, message):
+    with pytest.raises(ValueError, match=message):
+        figures.draw_units(units, rows)
+
+
 def test_convolutions_say_how_many_weights_they_have():
     for units in (PAIR, PROJECTING, ODD):
         for unit in units.values():

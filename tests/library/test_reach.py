@@ -1,6 +1,7 @@
 """How far steps may go is measured along the two directions, from the same weights, to the loss of the same images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments import reach
@@ -47,6 +48,13 @@ def test_a_direction_has_the_length_of_the_weights():
     for name in "ab":
         assert np.linalg.norm(layerwise[name]) == pytest.approx(np.linalg.norm(weights[name]))
         assert np.sum(layerwise[name] * gradients[name]) < 0 and np.sum(together[name] * gradients[name]) < 0
+
+
+def test_the_reach_ends_where_half_of_the_promise_is_first_missed():
+    rows = pd.DataFrame({"share": [1.0, 0.1, 0.01, 0.001], "found": [9, 0.4, 0.6, 1], "promised": [1, 1, 1, 1]})
+    assert reach.reach_of(rows) == 0.01
+    assert reach.reach_of(rows.assign(found=[0, 0, 0, 0.49])) == 0
+    assert reach.reach_of(rows.assign(found=1)) == 1
 
 
 def test_only_what_the_file_lacks_is_measured(tmp_path, monkeypatch):
