@@ -17,9 +17,10 @@ a network is first built. A map of the house, from the ground up; a module impor
     architectures, weight_names           whole networks, and all that are named; what files call their variables
     accounting, resnet_utils,             the closed form; what every residual network needs; an Architecture as
     descriptions                          numbers and texts
-    unit_drawing                          a unit as lines and boxes, to scale
+    unit_drawing, traffic                 a unit as lines and boxes, to scale; what a forward pass reads and writes
     resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them;
-    figures, inception_modules, weights   the weights people have
+    figures, inception_modules, weights,  the weights people have;
+    roofline                              what a forward pass must take on a device
     exploration, tables, orderings,       your own design; tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
     frozen_graph, identification,         whose weights a file holds;

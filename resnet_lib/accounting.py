@@ -9,6 +9,7 @@ count as none. Parameters are the trainable ones: weights, biases, and gamma and
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from . import other_nets
@@ -200,6 +201,33 @@ def cost(
     if isinstance(architecture, str) and architecture in OTHER_NETS:
         return Cost(*other_nets.count(architecture, image_size, num_classes, **changes))
     return total(trace(architecture, image_size, num_classes, **changes))
+
+
+class PlacedUnit(NamedTuple):
+    """A unit of a network: the scope that its layers' names begin with, its kind, and the Block that it stands in."""
+
+    scope: str
+    kind: UnitKind
+    block: Block
+
+
+def by_unit(net: Architecture, layers: list[Layer]) -> list[tuple[PlacedUnit | None, list[Layer]]]:
+    """The layers of `trace`, unit by unit, in order; None for what stands before all units or after them."""
+    kinds = [(block, unit_kind(block.unit_fn)) for block in net.blocks]
+    units = [
+        PlacedUnit(f"{block.scope}/unit_{i}/{kind.name}", kind, block)
+        for block, kind in kinds
+        for i in range(1, len(block.args) + 1)
+    ]
+    of_scope = {unit.scope: unit for unit in units}
+
+    def unit_around(layer):
+        scope = layer.name
+        while scope and scope not in of_scope:
+            scope, _, _ = scope.rpartition("/")
+        return of_scope.get(scope)
+
+    return [(unit, list(own)) for unit, own in groupby(layers, unit_around)]
 
 
 def total(layers: list[Layer]) -> Cost:

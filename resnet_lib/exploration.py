@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .accounting import Cost, total, trace
+from .accounting import Cost, by_unit, total, trace
 from .architectures import Architecture, get_architecture
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
 from .checks import OWN, list_of, one_of, positive_int
 from .figures import COLORS, Picture
 from .layers import Layer
 from .panels import Choice, Panel, Slider, jupyter
+from .roofline import BYTES, DEVICES, Device, Prediction, predict
+from .traffic import COUNTED_SHORTCUTS
 from .units import COUNTED_KINDS, SHORTCUTS, unit_kind
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def design(
 class Stage(NamedTuple):
     """The root, a block or the classifier: what it writes, how many units it has, and what it costs.
 
-    size: (height, width); receptive_field: in pixels of the input.
+    size: (height, width); receptive_field: in pixels of the input; least_ms: of a batch on the device that was named, the
+    bound of `roofline.predict`.
     """
 
     name: str
@@ -72,12 +75,14 @@ class Stage(NamedTuple):
     activations: int
     receptive_field: int
     share_of_macs: float
+    least_ms: float | None = None
 
     def texts(self) -> list[str]:
         """The fields as the table prints them."""
         shown = [self.name, _sides(self.size), str(self.depth), str(self.units)]
         counts = (self.params, self.macs, self.activations, self.receptive_field)
-        return [*shown, *(f"{count:,}" for count in counts), f"{self.share_of_macs:.1%}"]
+        least_ms = [] if self.least_ms is None else [f"{self.least_ms:.3g}"]
+        return [*shown, *(f"{count:,}" for count in counts), f"{self.share_of_macs:.1%}", *least_ms]
 
 
 def _sides(size: tuple[int, int]) -> str:
@@ -85,12 +90,14 @@ def _sides(size: tuple[int, int]) -> str:
 
 
 class Exploration(NamedTuple):
-    """What `explore` found: rows holds one Stage for the root, each block and the classifier. Shown in a notebook as text,
-    picture and table, which stay readable without a kernel."""
+    """What `explore` found: rows holds one Stage for the root, each block and the classifier; prediction: what a forward pass
+    must take on the device, if one was named. Shown in a notebook as text, picture and table, which stay readable without a
+    kernel."""
 
     architecture: Architecture
     cost: Cost
     rows: list[Stage]
+    prediction: Prediction | None = None
 
     def __repr__(self) -> str:
         return self.summary()
@@ -101,26 +108,36 @@ class Exploration(NamedTuple):
         import pandas
 
         rows = [row._replace(size=_sides(row.size)) for row in self.rows]
-        return pandas.DataFrame(rows, columns=_COLUMNS).set_index("stage")
+        table = pandas.DataFrame(rows, columns=_COLUMNS).set_index("stage")
+        return table.drop(columns=[] if self.prediction else ["least_ms"])
 
     def code(self) -> str:
         """The Blocks as they are typed, units of one kind in a row counted."""
         return "\n".join(["[", *(f"    {_typed(block)}," for block in self.architecture.blocks), "]"])
 
     def summary(self) -> str:
-        """Layers, parameters, MACs and memory in a sentence."""
+        """Layers, parameters, MACs and memory in a sentence; of a device, what it needs there in another."""
         net = self.architecture
         params, macs, activations = self.cost
-        return (
+        costs = (
             f"{net.name}: {net.layers} layers, {params:,} parameters ({4 * params / 1e6:.1f} MB in float32), {macs:,} MACs "
             f"and {activations:,} numbers written by convolutions for an image"
         )
+        return f"{costs}. {_on_device(self.prediction)}" if self.prediction else costs
 
     def _repr_html_(self) -> str:
         svg, alt = picture(self)
         image = Picture(svg.encode(), alt, _WIDTH).html()
         code = f"<pre>{html.escape(self.code())}</pre>"
         return f"<p>{html.escape(self.summary())}</p>{image}{_table(self.rows)}{code}"
+
+
+def _on_device(found: Prediction) -> str:
+    """The prediction in a sentence."""
+    return (
+        f"On {found.device.name}, batch {found.batch_size}, {found.precision}: at least {1e3 * found.seconds:.3g} ms, so at "
+        f"most {found.images_per_s:,.0f} images/s, and {found.memory / 1e6:,.0f} MB of memory"
+    )
 
 
 _COLUMNS = ["stage", *Stage._fields[1:]]
@@ -136,7 +153,8 @@ def _typed(block: Block) -> str:
 
 
 def _table(rows: Sequence[Stage]) -> str:
-    lines = ["".join(f'<th scope="col">{column}</th>' for column in _COLUMNS)]
+    columns = _COLUMNS[: len(rows[0].texts())]
+    lines = ["".join(f'<th scope="col">{column}</th>' for column in columns)]
     for row in rows:
         name, *cells = (html.escape(text) for text in row.texts())
         lines.append(f'<th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
@@ -148,19 +166,27 @@ def explore(
     architecture: str | Architecture | Sequence[Block] = "resnet_v2_50",
     image_size: int | tuple[int, int] | str = OWN,
     num_classes: int | str | None = OWN,
+    device: str | Device | None = None,
+    batch_size: int = 32,
+    precision: str = "float32",
     **changes: Any,
 ) -> Exploration:
-    """What a network is and costs, stage by stage: Exploration. Arguments and errors as in `accounting.trace`."""
+    """What a network is and costs, stage by stage: Exploration. Arguments and errors as in `accounting.trace`.
+
+    device: also what a forward pass of such a batch must take there, as `roofline.predict` says, with its errors.
+    """
     net = get_architecture(architecture, image_size, num_classes, **changes)
     layers = trace(net)
     cost = total(layers)
+    prediction = None if device is None else predict(net, device, batch_size, precision)
     rows = []
     for name, units, own in _stages(net, layers):
         counted = total(own)
         last = own[-1]
         written = (last.size_out, last.channels_out, units)
-        rows.append(Stage(name, *written, *counted, last.receptive_field, counted.macs / cost.macs))
-    return Exploration(net, cost, rows)
+        least_ms = 1e3 * prediction.seconds_of(name) if prediction else None
+        rows.append(Stage(name, *written, *counted, last.receptive_field, counted.macs / cost.macs, least_ms))
+    return Exploration(net, cost, rows, prediction)
 
 
 def _stages(net: Architecture, layers: Sequence[Layer]) -> list[tuple[str, int, list[Layer]]]:
@@ -168,21 +194,10 @@ def _stages(net: Architecture, layers: Sequence[Layer]) -> list[tuple[str, int, 
 
     What is not within a unit stands before all blocks or after them, whatever the blocks are called.
     """
-    block_of = {}
-    for block in net.blocks:
-        kind = unit_kind(block.unit_fn).name
-        block_of |= {f"{block.scope}/unit_{i}/{kind}": block for i in range(1, len(block.args) + 1)}
-
-    def block_around(layer):
-        scope = layer.name
-        while scope and scope not in block_of:
-            scope, _, _ = scope.rpartition("/")
-        return block_of.get(scope)
-
     stages = []
-    for block, run in groupby(layers, block_around):
+    for block, run in groupby(by_unit(net, layers), lambda placed: placed[0] and placed[0].block):
         name = block.scope if block else "classifier" if stages else "root"
-        stages.append((name, len(block.args) if block else 0, list(run)))
+        stages.append((name, len(block.args) if block else 0, [layer for _, own in run for layer in own]))
     return stages
 
 
@@ -232,9 +247,12 @@ def explorer_panel(
     layout: str = "v1.5",
     shortcut: str = "B",
     image_size: int = 224,
+    device: str = "H200",
+    batch_size: int = 32,
+    precision: str = "float32",
 ) -> Panel:
     """Controls for the arguments of `design`, and the page that `explore` makes of them: Panel. Arguments: where the controls
-    stand at first. Raises ValueError for a unit, layout or shortcut that is none."""
+    stand at first. Raises ValueError for a unit, layout, shortcut, device or precision that is none."""
     counts = tuple(Slider(f"units_{i}", f"units {i}", 0, max(48, n), n) for i, n in enumerate(units, 1))
     others = (
         Slider("base_depth", "base depth", 1, max(128, base_depth), base_depth),
@@ -242,12 +260,19 @@ def explorer_panel(
         Choice("unit", "unit", COUNTED_KINDS, one_of("unit", unit, COUNTED_KINDS)),
         Choice("layout", "layout", tuple(LAYOUTS), one_of("layout", layout, LAYOUTS)),
         Choice("shortcut", "shortcut", SHORTCUTS, one_of("shortcut", shortcut, SHORTCUTS)),
+        Choice("device", "device", (*DEVICES,), one_of("device", device, DEVICES)),
+        Choice("precision", "precision", (*BYTES,), one_of("precision", precision, BYTES)),
+        Slider("batch_size", "batch size", 1, max(512, batch_size), batch_size),
     )
 
-    def show(**values: int | str) -> str:
+    def show(device: str, precision: str, batch_size: int, **values: int | str) -> str:
         chosen = [values.pop(control.name) for control in counts]
         try:
-            return explore(design(chosen, **values))._repr_html_()
+            net = design(chosen, **values)
+            predicted = net.shortcut in COUNTED_SHORTCUTS  # of the others only the costs are known
+            return explore(
+                net, device=device if predicted else None, batch_size=batch_size, precision=precision
+            )._repr_html_()
         except ValueError as error:
             return f"<p><b>{html.escape(str(error))}</b></p>"
 

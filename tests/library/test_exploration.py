@@ -13,6 +13,8 @@ from resnet_lib import ARCHITECTURES, Block, cost, trace
 from resnet_lib.blocks import CIFAR_ROOT, LAYOUTS
 from resnet_lib.exploration import design, explore, explorer, explorer_panel, picture
 from resnet_lib.panels import Choice, Slider
+from resnet_lib.roofline import BYTES, DEVICES, predict
+from resnet_lib.traffic import COUNTED_SHORTCUTS
 from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, BasicUnit, unit_kind
 
 NETWORKS = [
@@ -57,6 +59,27 @@ def test_the_table_of_the_page_is_the_data_frame(name):
     assert {tuple((cell.tag, cell.get("scope")) for cell in row) for row in rows} == {
         (("th", "row"), *[("td", None)] * (len(texts[0]) - 1))
     }
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_on_a_device_it_shows_what_was_predicted(name):
+    found = explore(name, device="V100", batch_size=8, precision="float16")
+    expected = predict(name, "V100", 8, "float16")
+    assert found.prediction == expected
+    assert sum(row.least_ms for row in found.rows) == pytest.approx(1e3 * expected.seconds)
+    assert f"On V100, batch 8, float16: at least {1e3 * expected.seconds:.3g} ms" in found.summary()
+    assert f"{expected.memory / 1e6:,.0f} MB of memory" in found._repr_html_()
+    cells = re.findall(r"<td>([^<]*)</td></tr>", found._repr_html_())
+    assert cells == [f"{value:.3g}" for value in found.stages["least_ms"]]
+    assert "least_ms" not in explore(name).stages and explore(name).prediction is None
+
+
+def test_the_panel_shows_the_costs_where_no_time_can_be_predicted():
+    panel = explorer_panel(batch_size=7)
+    shown = {shortcut: panel.show(**panel.start() | {"shortcut": shortcut}) for shortcut in SHORTCUTS}
+    assert all("parameters" in page for page in shown.values())
+    assert {s for s, page in shown.items() if "On H200, batch 7" in page} == {*COUNTED_SHORTCUTS}
+    assert "precision must be one of" in panel.show(**panel.start() | {"device": "V100", "precision": "bfloat16"})
 
 
 def test_a_layer_belongs_to_its_block_whatever_the_blocks_are_called():
@@ -179,10 +202,12 @@ def any_value(control):
 @settings(max_examples=60, deadline=None)
 def test_a_panel_shows_a_page_for_every_combination(values):
     units = [values[f"units_{i}"] for i in range(1, 5)]
-    others = {name: value for name, value in values.items() if not name.startswith("units_")}
+    on_device = {name: values[name] for name in ("device", "batch_size", "precision")}
+    others = {name: values[name] for name in values.keys() - on_device.keys() if not name.startswith("units_")}
     page = explorer_panel().show(**values)
     try:
-        expected = explore(design(units, **others))._repr_html_()
+        net = design(units, **others)
+        expected = explore(net, **on_device if net.shortcut in COUNTED_SHORTCUTS else {})._repr_html_()
     except ValueError as error:
         expected = f"<p><b>{error}</b></p>".replace("'", "&#x27;")
     assert page == expected
@@ -198,11 +223,13 @@ def test_the_controls_of_the_panel_are_the_arguments_of_design():
         Choice("unit", "unit", COUNTED_KINDS, "se_bottleneck_v1"),
         Choice("layout", "layout", ("paper", "v1.5", "slim"), "v1.5"),
         Choice("shortcut", "shortcut", SHORTCUTS, "B"),
+        Choice("device", "device", (*DEVICES,), "H200"),
+        Choice("precision", "precision", (*BYTES,), "float32"),
+        Slider("batch_size", "batch size", 1, 512, 32),
     )
     assert panel.start() == {control.name: control.value for control in panel.controls}
-    assert (
-        panel.show(**panel.start()) == explore(design((3, 60), 200, "se_bottleneck_v1", image_size=600))._repr_html_()
-    )
+    net = design((3, 60), 200, "se_bottleneck_v1", image_size=600)
+    assert panel.show(**panel.start()) == explore(net, device="H200")._repr_html_()
     with pytest.raises(ValueError, match="unit must be one of .*, got 'highway'"):
         explorer_panel(unit="highway")
 
@@ -210,11 +237,10 @@ def test_the_controls_of_the_panel_are_the_arguments_of_design():
 def test_the_explorer_follows_its_sliders():
     box = explorer(units=(3, 4, 6, 3), unit="bottleneck_v2", layout="slim")
     controls, page = box.children
-    sliders, others = (column.children for column in controls.children)
+    (*sliders, base_depth, image_size), (unit, _, shortcut, *_) = (column.children for column in controls.children)
     assert "25,568,360 parameters" in page.value
     sliders[1].value, sliders[2].value = 8, 36
     assert "60,236,904 parameters" in page.value and "152 layers" in page.value
-    base_depth, image_size, unit, layout, shortcut = others
     image_size.value = 1
     assert "1x1" in page.value
     for slider in sliders:

@@ -174,7 +174,7 @@ def test_sliders_change_picture_and_table(read):
     def shown():
         """Units as the sliders say, once the page says the same."""
         units = [int(text) for text in explorer.locator(".widget-readout").all_inner_texts()][:4]
-        explorer.get_by_text(explore(design(units)).summary()).wait_for()
+        explorer.get_by_text(explore(design(units), device="H200").summary()).wait_for()
         assert row.all_inner_texts()[:3] == ["56x56", "256", str(units[0])]
         assert f"block1, {units[0]} units" in explorer.locator("img").get_attribute("alt")
         return units
