@@ -26,7 +26,7 @@ a network is first built. A map of the house, from the ground up; a module impor
     frozen_graph, identification,         whose weights a file holds;
     depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
     training_cost, unit_panel             what a step of training takes; a unit, on sliders
-    depth_table_panel                     the paper's table, to be edited
+    depth_table_panel, onnx_files         the paper's table, to be edited; ONNX files
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build
     keras_layer, data                     a Network that Keras trains; what stands in data/

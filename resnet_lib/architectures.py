@@ -27,7 +27,7 @@ from .blocks import (
 )
 from .checks import OWN, height_and_width, list_of, one_of, own, positive_int, real_number, scope_name
 from .other_nets import OTHER_NETS
-from .units import SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
+from .units import SHORTCUTS, STRIDE_IN, BasicUnit, GroupedUnit, Unit, unit_kind
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,22 @@ class Architecture:
         if shortcut is not None:
             changes["shortcut"] = shortcut
         return replace(self, **changes) if changes else self
+
+    def without_unread_pixels(self) -> Architecture:
+        """The same function of images in fewer MACs, where that is possible: Architecture, else itself.
+
+        In the paper's layout, which Keras has, a block begins with 1x1 convolutions that read every other pixel, and the unit
+        before computes the others for nobody. Here that unit computes every other pixel alone, which is tf-slim's layout. It
+        saves a tenth of ResNet-50's MACs (notebook 05). A gate that sees the mean of a whole map needs all its pixels, and
+        units of two layers begin with a 3x3, which reads all: networks with such units stay as they are.
+        """
+        kinds = [unit_kind(block.unit_fn) for block in self.blocks]
+        strides = boundary_strides(self.blocks, "first")
+        unread = self.stride_in == "1x1" and strides is not None and strides[0] == 1 < max(strides)
+        known = all(kind.ordering and kind.shape in (Unit, GroupedUnit) for kind in kinds)
+        if not (unread and known) or self.output_stride is not None:
+            return self
+        return replace(self, blocks=with_strides_moved(self.blocks, "last"), stride_in="3x3")
 
 
 def _imagenet(name, kind, num_units, layout, width=1, shortcut="B", groups=32):

@@ -19,6 +19,7 @@ from .frozen import Frozen
 from .graph_cost import graph_cost
 from .images import checked_images, shape_text
 from .known_weights import check_hash
+from .onnx_files import export_onnx
 from .preprocessing import preprocessed
 from .records import replacing
 from .slim_function import network_function, shared_variables, wrapped
@@ -94,17 +95,24 @@ class Network(tf.Module):
     def freeze(self, precision: str = "float32", engine: str = "tf") -> Frozen:
         """This network for inference only, as it is now: a Frozen, called like the network.
 
-        Later changes of this network do not reach it, and batch norms are folded into the convolutions before them where that
-        is exact. precision: "float32" (equal to rounding, about 1e-6 of the largest logit) or "bfloat16" (to about 1e-2),
-        which a processor with such instructions computes twice as fast (experiments/bench_forward.py); `Frozen.precision`
-        says which one runs. engine: one of `engines.ENGINES`: "tf", "xla", "openvino" (extra of that name) or "session", the
-        source text's way. Raises ValueError for another one and ImportError for an engine that is missing.
+        Later changes of this network do not reach it, batch norms are folded into the convolutions before them where that is
+        exact, and pixels that nobody reads are not computed (`without_unread_pixels`). precision: "float32" (equal to
+        rounding, about 1e-6 of the largest logit) or "bfloat16" (to about 1e-2), which a processor with such instructions
+        computes twice as fast (experiments/bench_forward.py); `Frozen.precision` says which one runs.
+        engine: one of `engines.ENGINES`: "tf", "xla", "openvino" and "onnxruntime" (extras of these names), "session", the
+        source text's way; or "auto", the fastest one that is installed (`engines.fastest_installed`). The first two run within
+        a tf.function too, and give gradients for the images. Raises ValueError for another one and ImportError for an engine
+        that is missing.
         """
         return Frozen(self, precision, engine)
 
     def export_stablehlo(self, path: str | PathLike, batch_size: int = 32, precision: str = "float32") -> None:
         """Writes the network, frozen, for machines without TensorFlow: see `engines.export_stablehlo`."""
         export_stablehlo(self, path, batch_size, precision)
+
+    def export_onnx(self, path: str | PathLike, progress: bool = False) -> None:
+        """Writes the network, frozen, to an ONNX file: see `onnx_files.export_onnx`."""
+        export_onnx(self, path, progress)
 
     def export_saved_model(self, path: str | PathLike) -> None:
         """Writes the network for TensorFlow without this library: see `engines.export_saved_model`."""
@@ -233,12 +241,24 @@ class Network(tf.Module):
             for scope, numbers in order.items()
             for new, old in enumerate(numbers, 1)
         }
-        getter, handed_out = shared_variables(self._by_name, self.trainable_variables, renamed, f"order: {order}")
+        return self._on_same_variables(architecture, renamed, f"order: {order}")
+
+    def _on_same_variables(self, architecture, renamed, asked):
+        """Another network on these variables; renamed, asked: as in `shared_variables`."""
+        getter, handed_out = shared_variables(self._by_name, self.trainable_variables, renamed, asked)
         built = wrapped(network_function(architecture, weight_decay=0.0), self._input.shape, getter)
         network = Network(self.name, architecture, built)
         network.convention, network._weights_from = self.convention, self._weights_from
         network._by_name = handed_out  # a variable keeps the name of the unit that it was made for
         return network
+
+    def without_unread_pixels(self) -> Network:
+        """The same logits, to rounding, in fewer MACs: a Network on the same variables, of the architecture that
+        `Architecture.without_unread_pixels` gives; this one itself where there is nothing to save."""
+        architecture = self.architecture and self.architecture.without_unread_pixels()
+        if architecture == self.architecture:
+            return self
+        return self._on_same_variables(architecture, {}, "without_unread_pixels")
 
     def trace(self) -> list[Layer]:
         """The layers of this very network, as `accounting.trace`. Raises ValueError for a network that is not a list of

@@ -6,6 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Collection, Iterable
+from importlib.util import find_spec
 from numbers import Rational, Real
 from typing import Any
 
@@ -81,6 +82,13 @@ def list_of(what: str, name: str, value: Any) -> Iterable:
     if isinstance(value, str | dict) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a list of {what}, got {value!r}")
     return value
+
+
+def installed(package: str, extra: str, what: str) -> None:
+    """Raises ImportError, saying which extra of this library brings it, where a package is missing that `what` needs."""
+    if find_spec(package) is None:
+        which = "of that name" if f"{package!r}" in what else package
+        raise ImportError(f"{what} needs the package {which}: pip install 'resnet-lib[{extra}]'")
 
 
 def own(value: Any) -> bool:

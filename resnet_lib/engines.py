@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import one_of, positive_int
+from .checks import installed, one_of, positive_int
+from .onnx_files import load as load
 from .records import replacing
 
 PRECISIONS = ("float32", "bfloat16")
@@ -28,10 +29,11 @@ PRECISIONS = ("float32", "bfloat16")
 
 class Compiled(NamedTuple):
     """run: float32 images, an eager tensor -> logits, the same; precision: the one that runs, which need not be the one that
-    was asked for."""
+    was asked for; lacks: what has no instructions for the other one."""
 
     run: Callable[[Any], Any]
     precision: str
+    lacks: str = "this processor"
 
 
 class Engine(NamedTuple):
@@ -52,20 +54,35 @@ def compile_network(
     """
     one_of("precision", precision, PRECISIONS)
     chosen = ENGINES[one_of("engine", engine, list(ENGINES))]
-    if chosen.package and find_spec(chosen.package) is None:
-        which = "of that name" if chosen.package == engine else chosen.package
-        raise ImportError(f"engine: {engine!r} needs the package {which}: pip install 'resnet-lib[{engine}]'")
+    if chosen.package:
+        installed(chosen.package, engine, f"engine: {engine!r}")
     from .frozen_graph import frozen_graph
 
     compiled = chosen.compile(partial(frozen_graph, function), input_shape, precision)
     if compiled.precision != precision:
-        _warn_once(engine, precision, compiled.precision)
+        _warn_once(engine, precision, compiled.precision, compiled.lacks)
     return compiled
 
 
+# What `auto` looks for, in this order: the medians of one run of `experiments.bench_forward` on each of two processors, with
+# AVX-512 and with AVX2 alone (data/engine_times.csv).
+FASTEST_FIRST = {"float32": ("openvino", "onnxruntime", "tf"), "bfloat16": ("openvino", "tf")}
+
+
+def fastest_installed(precision: str = "float32") -> str:
+    """The engine that `auto` means here: the first of FASTEST_FIRST whose package is installed, "tf" where there is a GPU.
+    Raises ValueError for an unknown precision."""
+    from .tf_slim_compat import tf
+
+    order = FASTEST_FIRST[one_of("precision", precision, PRECISIONS)]
+    if tf.config.list_physical_devices("GPU"):
+        return "tf"
+    return next(name for name in order if ENGINES[name].package is None or find_spec(ENGINES[name].package))
+
+
 @cache
-def _warn_once(engine, asked, runs):
-    text = f"engine {engine!r} was asked for {asked} and runs {runs}: this processor has no instructions for {asked}"
+def _warn_once(engine, asked, runs, lacks):
+    text = f"engine {engine!r} was asked for {asked} and runs {runs}: {lacks} has no instructions for {asked}"
     warnings.warn(text, RuntimeWarning, stacklevel=5)  # where the caller of `Network.freeze` stands
 
 
@@ -154,6 +171,16 @@ def _openvino_model(core, frozen):
         return core.read_model(path)
 
 
+def _onnxruntime(freeze, input_shape, precision):
+    """ONNX Runtime computes convolutions in float32 on a CPU, whatever the model says."""
+    from .onnx_files import Loaded, onnx_model
+    from .tf_slim_compat import tf
+
+    loaded = Loaded(onnx_model(freeze("float32"), "frozen").SerializeToString())
+    run = partial(in_slices, lambda images: tf.constant(loaded(_on_host(images, "onnxruntime"))))
+    return Compiled(run, "float32", "ONNX Runtime on a CPU")
+
+
 class _OfThisThread(threading.local):
     """A request of a compiled model for every thread that asks: while one runs, OpenVINO refuses its other calls."""
 
@@ -171,6 +198,7 @@ ENGINES = {
     "tf": Engine(_tf),
     "xla": Engine(_xla),
     "openvino": Engine(_openvino, "openvino"),
+    "onnxruntime": Engine(_onnxruntime, "onnxruntime"),
     "session": Engine(_session),
 }
 
@@ -190,6 +218,7 @@ def export_stablehlo(network: Any, path: str | Path, batch_size: int = 32, preci
         raise ValueError("network must be built with an image_size to be exported, got one for images of any size")
     from .tf_slim_compat import tf
 
+    network = network.without_unread_pixels()
     images = tf.TensorSpec([batch_size, *network.input_shape[1:]], tf.float32, "images")
     serialized, weights = _stablehlo(network, images, precision)
     known = {"network": network.name, "batch_size": batch_size, "precision": precision, "macs": network.cost().macs}
@@ -229,6 +258,7 @@ def export_saved_model(network: Any, path: str | Path) -> None:
     """
     from .tf_slim_compat import tf
 
+    network = network.without_unread_pixels()
     module = tf.Module()
     module.weights = network.variables
     images = tf.TensorSpec(network.input_shape, tf.float32, "images")

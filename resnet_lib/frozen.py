@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .accounting import Cost
-from .engines import compile_network
+from .engines import compile_network, fastest_installed
 from .images import checked_images
 from .tf_slim_compat import check_eager, tf
 
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 class Frozen:
     """A network for inference only: `frozen(images)` gives what `network(images)` gave when it was frozen.
 
-    name, input_shape, cost(), widest(): those of the network; engine, requested_precision: as asked for; precision: the one
-    that runs, which on a processor without bfloat16 may be another. Made by `Network.freeze`; goes to `timing.time_forward`
-    like a Network.
+    name, input_shape: those of the network; cost(), widest(): of what is computed here; engine, requested_precision: as asked
+    for; precision: the one that runs, which on a processor without bfloat16 may be another. Made by `Network.freeze`; goes to
+    `timing.time_forward` like a Network.
     """
 
     def __init__(self, network: Network, precision: str = "float32", engine: str = "tf"):
         self.name = network.name
         self.input_shape = network.input_shape
-        self.engine = engine
+        self.engine = fastest_installed(precision) if engine == "auto" else engine
+        self._chosen = engine == "auto"
         self.requested_precision = precision
         check_eager("freeze")
-        self._run, self.precision = compile_network(network.function, self.input_shape, precision, engine)
+        network = network.without_unread_pixels()
+        self._run, self.precision, _ = compile_network(network.function, self.input_shape, precision, self.engine)
         sized = None not in network.input_shape[1:]
         self._cost = network.cost() if sized else None
         self._widest = network.widest() if sized else None
@@ -41,7 +43,8 @@ class Frozen:
         return self._run(images)
 
     def cost(self) -> Cost | None:
-        """`Network.cost`; None where it was built for images of any size, as is `widest`."""
+        """What it costs: in the paper's layout less than the network. None where it was built for images of any size, as is
+        `widest`."""
         return self._cost
 
     def widest(self) -> int | None:
@@ -50,4 +53,5 @@ class Frozen:
 
     def __repr__(self):
         asked = "" if self.precision == self.requested_precision else f" ({self.requested_precision} asked for)"
-        return f"<Frozen {self.name}, {self.precision}{asked}, {self.engine}>"
+        chosen = " (chosen)" if self._chosen else ""
+        return f"<Frozen {self.name}, {self.precision}{asked}, {self.engine}{chosen}>"

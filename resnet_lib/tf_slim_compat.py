@@ -74,10 +74,12 @@ def _without_garbage_collection():
 
 
 def _says_something_new(record):
-    """False for the notices that old functions are called by tf-slim, tf-keras or the profiler: no user can mend that."""
+    """False for the notices that old functions are called by tf-slim, tf-keras, tf2onnx or the profiler, or by TensorFlow's
+    own one that tf2onnx calls: no user can mend that."""
     # "From <path>:<line> (<module>): ...", as TensorFlow's deprecations begin
     caller = record.getMessage().split(": ", 1)[0]
-    return not re.match(r"From .*(tf_slim|tf_keras|tensorflow.python.profiler)", caller)
+    callers = "tf_slim|tf_keras|tf2onnx|tensorflow.python.profiler|python/framework/convert_to_constants"
+    return not re.match(f"From .*({callers})", caller)
 
 
 def _register_batch_norm(find_module=importlib.import_module):

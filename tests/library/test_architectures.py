@@ -14,6 +14,7 @@ from resnet_lib import (
     SqueezeUnit,
     Unit,
     cifar_architecture,
+    cost,
     explore,
     list_networks,
     trace,
@@ -319,3 +320,29 @@ def test_one_listing_of_all_networks():
     names = list_networks()
     assert names[: len(UNITS)] == list(ARCHITECTURES) and {"vgg_16", "inception_v4"} < set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("layers, saved", [(50, 1.108), (101, 1.052), (152, 1.034)])
+def test_in_the_papers_layout_pixels_are_computed_for_nobody(layers, saved):
+    """Chapter 05's finding: their MACs are those that lie between the paper's layout and tf-slim's."""
+    paper = get_architecture(f"resnet_v1_{layers}", layout="paper")
+    lean = paper.without_unread_pixels()
+    assert lean == get_architecture(f"resnet_v1_{layers}", layout="slim")
+    assert round(cost(paper).macs / cost(lean).macs, 3) == saved and cost(paper).params == cost(lean).params
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        get_architecture("resnet_v1_50"),  # tf-slim's layout already
+        get_architecture("resnet_v1_50", layout="v1.5"),  # the stride stands in a 3x3, which reads all pixels
+        get_architecture("resnet_v1_50", layout="paper", output_stride=8),
+        get_architecture("se_resnet_50"),  # a gate sees the mean of a whole map
+        get_architecture("resnet_v1_34"),  # units of two layers begin with a 3x3
+        Architecture("first", (Block("block1", "bottleneck_v1", ((8, 4, 2), (8, 4, 1))),), stride_in="1x1"),
+        Architecture("within", (Block("block1", "bottleneck_v1", ((8, 4, 1), (8, 4, 2), (8, 4, 1))),), stride_in="1x1"),
+    ],
+    ids=lambda net: f"{net.name}, {net.layout}",
+)
+def test_networks_that_read_all_their_pixels_stay_as_they_are(net):
+    assert net.without_unread_pixels() is net

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from slim_networks import images, randomize
 
-from resnet_lib import Architecture, Block, Root, build, engines
+from resnet_lib import Architecture, Block, Root, build, checks, engines
 from resnet_lib.engines import ENGINES, PRECISIONS, Compiled, Engine, compile_network
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.timing import Timing, append_row, time_forward
@@ -61,7 +61,7 @@ def nothing_said_yet():
     engines._warn_once.cache_clear()
 
 
-@pytest.mark.filterwarnings("ignore:engine 'openvino' was asked for bfloat16")
+@pytest.mark.filterwarnings("ignore:engine 'o[^ ]*' was asked for bfloat16")
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_frozen_network_gives_what_the_network_gives(network, engine, precision):
@@ -191,7 +191,7 @@ def test_a_graphics_card_takes_the_batch_whole(monkeypatch):
 
 def test_images_of_any_size_stay_possible():
     network = made(image_size=None)
-    for engine in ("tf", "session", "openvino"):
+    for engine in ("tf", "session", "openvino", "onnxruntime"):
         frozen = network.freeze(engine=engine)
         for side in (16, 33):
             x = images(1, side, side, 3)
@@ -231,16 +231,41 @@ def test_bad_input_is_named(v2, engine):
 
 
 def test_unknown_and_missing_engines_are_named(v2, monkeypatch):
-    with pytest.raises(ValueError, match=r"engine must be one of \['tf', 'xla', 'openvino', 'session'\], got 'abacus'"):
+    with pytest.raises(ValueError, match=rf"engine must be one of {re.escape(str([*ENGINES]))}, got 'abacus'"):
         v2.freeze(engine="abacus")
     with pytest.raises(ValueError, match=r"precision must be one of \['float32', 'bfloat16'\], got 'float16'"):
         v2.freeze("float16")
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(
-        ImportError, match=r"engine: 'openvino' needs the package of that name: pip install 'resnet-lib\[openvino\]'"
-    ):
-        v2.freeze(engine="openvino")
+    for name in ("openvino", "onnxruntime"):
+        monkeypatch.setattr(checks, "find_spec", lambda package, name=name: package != name or None)
+        text = f"engine: '{name}' needs the package of that name: pip install 'resnet-lib[{name}]'"
+        with pytest.raises(ImportError, match=re.escape(text)):
+            v2.freeze(engine=name)
     v2.freeze()  # what comes with TensorFlow is not looked for
+
+
+@pytest.mark.parametrize(
+    ("there", "precision", "chosen"),
+    [
+        ({"openvino", "onnxruntime"}, "float32", engines.FASTEST_FIRST["float32"][0]),
+        ({"onnxruntime"}, "float32", "onnxruntime"),
+        ({"openvino", "onnxruntime"}, "bfloat16", "openvino"),
+        ({"onnxruntime"}, "bfloat16", "tf"),
+        (set(), "float32", "tf"),
+    ],
+)
+def test_the_engine_that_is_chosen_is_the_fastest_that_is_installed(there, precision, chosen, v2, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda package: package in there or None)
+    assert engines.fastest_installed(precision) == chosen
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert engines.fastest_installed(precision) == "tf"
+    frozen = v2.freeze(engine="auto")
+    assert (frozen.engine, repr(frozen)) == ("tf", "<Frozen net, float32, tf (chosen)>")
+
+
+def test_onnx_runtime_says_that_it_computes_in_float32(v2):
+    text = "engine 'onnxruntime' was asked for .* and runs .*: ONNX Runtime on a CPU has no instructions for bfloat16"
+    with pytest.warns(RuntimeWarning, match=text):
+        assert v2.freeze("bfloat16", "onnxruntime").precision == "float32"
 
 
 def test_a_new_engine_is_a_row(v2, monkeypatch):

@@ -1,6 +1,7 @@
 import copy
 import errno
 import functools
+import json
 import os
 import pickle
 import subprocess
@@ -9,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from slim_networks import randomize
 
 from resnet_lib import (
@@ -28,6 +31,7 @@ from resnet_lib.graph_cost import graph_cost
 from resnet_lib.network import network_function
 from resnet_lib.other_nets import OTHER_NETS
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
+from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, unit_kind
 
 BLOCKS = [Block("block1", "bottleneck_v2", [(8, 2, 1), (8, 2, 2)]), Block("block2", "bottleneck_v2", [(16, 4, 1)])]
 
@@ -231,6 +235,47 @@ def test_any_image_size_and_features():
             (network.freeze(engine=engine) if engine else network)(images(2, 0, 20, 1))
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    kind=st.sampled_from([kind for kind in COUNTED_KINDS if kind.startswith(("bottleneck", "grouped"))]),
+    shortcut=st.sampled_from(SHORTCUTS),
+    units=st.lists(st.integers(1, 2), min_size=2, max_size=3),
+    stride=st.integers(2, 3),
+    size=st.tuples(st.integers(1, 19), st.integers(1, 19)),
+)
+def test_without_unread_pixels_it_is_the_same_function(kind, shortcut, units, stride, size):
+    arguments = {"depth": 8, "depth_bottleneck": 4, "groups": 2}
+
+    def unit(stride):
+        return tuple((arguments | {"stride": stride})[field] for field in unit_kind(kind).shape._fields)
+
+    blocks = [
+        Block(f"block{i}", kind, [unit(stride if i and not j else 1) for j in range(number)])
+        for i, number in enumerate(units)
+    ]
+    net = build(Architecture("net", blocks, None, shortcut, "1x1"), size, 5, channels_in=8)
+    randomize({variable.name.split(":")[0]: variable for variable in net.variables})
+    lean, x = net.without_unread_pixels(), images(2, *size, 8)
+    assert lean.architecture.stride_in == "3x3" and lean.variables == net.variables
+    np.testing.assert_allclose(lean(x), net(x), rtol=1e-4, atol=1e-5)
+    if max(size) > 1:
+        assert lean.cost().macs < net.cost().macs
+
+
+def test_what_is_frozen_and_exported_in_the_papers_layout_computes_less(tmp_path):
+    net = build("resnet_v1_50", 64, layout="paper")
+    randomize({variable.name.split(":")[0]: variable for variable in net.variables})
+    x, frozen = images(1, 64, 64, 3), net.freeze()
+    np.testing.assert_allclose(frozen(x), net(x), rtol=1e-3, atol=1e-4)
+    lean = cost("resnet_v1_50", 64, layout="slim")
+    assert frozen.cost() == lean and net.cost().macs > 1.1 * lean.macs
+    net.export_saved_model(tmp_path / "saved")
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    assert graph_cost(loaded.signatures["serving_default"]).macs == lean.macs
+    net.export_stablehlo(tmp_path / "hlo", batch_size=1)
+    assert json.loads((tmp_path / "hlo" / "arguments.json").read_text())["macs"] == lean.macs
+
+
 def test_a_network_runs_inside_a_tf_function(network):
     x = tf.constant(images(2, 32, 32, 3), tf.float32)
     np.testing.assert_allclose(tf.function(network)(x), network(x), rtol=1e-5)
@@ -258,7 +303,7 @@ def test_a_variable_can_be_the_image(network, engine, kind):
         loss = tf.reduce_sum(logits[..., 0])
     np.testing.assert_allclose(logits, network(x), rtol=1e-4, atol=1e-5)
     gradient = tape.gradient(loss, variable.value if kind == "keras" else variable)
-    if engine in ("session", "openvino"):
+    if engine in ("session", "openvino", "onnxruntime"):
         assert gradient is None
     else:
         step = 1e-2 * gradient / tf.norm(gradient)
@@ -266,7 +311,7 @@ def test_a_variable_can_be_the_image(network, engine, kind):
         np.testing.assert_allclose(change, 1e-2 * tf.norm(gradient), rtol=0.1)
 
 
-@pytest.mark.parametrize("engine", ["session", "openvino"])
+@pytest.mark.parametrize("engine", ["session", "openvino", "onnxruntime"])
 def test_an_engine_outside_of_tensorflow_says_so_within_a_tf_function(network, engine):
     frozen = network.freeze(engine=engine)
     with pytest.raises(RuntimeError, match=f"engine {engine!r} works on numbers, .* use the engines 'tf' and 'xla'"):

@@ -1,0 +1,127 @@
+"""A frozen network as an ONNX model: written by tf2onnx, read and run by ONNX Runtime, which needs neither TensorFlow nor
+this library's graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .checks import installed
+from .records import replacing
+
+if TYPE_CHECKING:
+    from .frozen_graph import FrozenGraph
+
+OPSET = 18
+IMAGES, LOGITS = "images", "logits"  # what the model takes and gives, as Netron shows it
+
+
+def export_onnx(network: Any, path: str | Path, progress: bool = False) -> None:
+    """Writes the network, frozen, to an ONNX file, after `onnx.checker` has passed it.
+
+    It takes "images", float32 [batch, height, width, channels] in batches of any size, and gives "logits"; nodes are named as
+    in TensorFlow's graph ("resnet_v2_50/block1/unit_1/..."). `engines.load` runs it. progress: shows the three steps, of which
+    the second takes half a minute for 152 layers. Raises ImportError where tf2onnx or onnx is missing.
+    """
+    installed("onnx", "onnxruntime", "export_onnx")
+    import onnx
+
+    from .frozen_graph import frozen_graph
+
+    with tqdm(total=3, desc=network.name, unit="step", disable=not progress, leave=False) as steps:
+        frozen = frozen_graph(network.without_unread_pixels().function)
+        steps.update()
+        model = onnx_model(frozen, network.name)
+        steps.update()
+        onnx.checker.check_model(model)
+        with replacing(path) as file:
+            file.write(model.SerializeToString())
+        steps.update()
+
+
+def onnx_model(frozen: FrozenGraph, name: str) -> Any:
+    """A frozen graph in float32 as an onnx.ModelProto. Raises ImportError where tf2onnx is missing."""
+    installed("tf2onnx", "onnxruntime", "writing ONNX")
+    import tf2onnx
+
+    tensors = {f"{frozen.images}:0": IMAGES, f"{frozen.output}:0": LOGITS}
+    with _without_copies():
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.constant(),
+            name=name,
+            input_names=[*tensors][:1],
+            output_names=[*tensors][1:],
+            opset=OPSET,
+            tensors_to_rename=tensors,
+        )
+    model.graph.name = name
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return model
+
+
+@contextmanager
+def _without_copies() -> Iterator[None]:
+    """tf2onnx copies the whole model before each of some 36 passes, in case that one fails: half of its time."""
+    name = "TF2ONNX_CATCH_ERRORS"
+    before = os.environ.get(name)
+    os.environ[name] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+class Loaded:
+    """An exported network, run by ONNX Runtime: `loaded(images)` gives the logits, NumPy arrays both. name: of the network;
+    input_shape: (None, height, width, channels), None where any will do."""
+
+    def __init__(self, model: bytes | str):
+        """model: the bytes of an ONNX model, or the path of its file."""
+        installed("onnxruntime", "onnxruntime", "running ONNX")
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        (images,) = self._session.get_inputs()
+        self._images = images.name
+        self.input_shape = tuple(side if isinstance(side, int) else None for side in images.shape)
+        self.name = self._session.get_modelmeta().graph_name
+
+    def __call__(self, images: Any) -> np.ndarray:
+        """[batch, height, width, channels] -> logits. Raises ValueError for images of another shape."""
+        images = np.asarray(images, np.float32)
+        fits = len(images.shape) == len(self.input_shape) and all(
+            wanted in (None, side) for wanted, side in zip(self.input_shape, images.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if side is None else str(side) for side in self.input_shape)
+            raise ValueError(f"images must have the shape [{wanted}], got {list(images.shape)}")
+        return self._session.run(None, {self._images: images})[0]
+
+    def __repr__(self) -> str:
+        return f"<Loaded {self.name}, float32, onnxruntime>"
+
+
+def load(path: str | Path) -> Loaded:
+    """The network of a file that `Network.export_onnx` wrote, without TensorFlow: Loaded.
+
+    Raises FileNotFoundError where there is none, ValueError for what is no ONNX file, ImportError without ONNX Runtime.
+    """
+    installed("onnxruntime", "onnxruntime", "load")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path must be an ONNX file, but there is none at {str(path)!r}")
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    try:
+        return Loaded(str(path))
+    except (errors.InvalidProtobuf, errors.InvalidGraph, errors.Fail, errors.InvalidArgument) as error:
+        raise ValueError(f"path must be an ONNX file, got {str(path)!r}: {error}") from error
