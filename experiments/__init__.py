@@ -9,19 +9,20 @@
     fashion_networks   data/trained               two networks trained on Fashion-MNIST, and data/trained.csv
     bank               data/bank_*.csv            plain, V1 and V2 at three depths, looked into while they train
     atlas              data/atlas.csv             the gradient at every layer, fresh and after some steps
-    causes             data/causes.csv            deep plain networks, four kinds of steps, five rates
-    reach              data/reach.csv             how far a step goes before its gradient no longer holds
-    separation         data/separation.csv        which layers of a fresh network still tell the digits apart
-    leaky              data/leaky.csv             plain networks that are less sensitive, and whether they train
+    causes             data/causes.csv            deep plain networks, four kinds of steps, five rates (notebook 02)
+    reach              data/reach.csv             how far a step goes before its gradient no longer holds (notebook 02)
+    separation         data/separation.csv        which layers of a fresh network still tell the digits apart (notebook 02)
+    leaky              data/leaky.csv             plain networks that are less sensitive, and whether they train (notebook 02)
     highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
-    bench_forward      build/engine_times.csv     the forward pass in nine engines (`make bench`, notebook 08)
+    layer_times        data/layer_times.csv       every convolution of ResNet V2-152 alone (notebook 08)
+    bench_forward      build/engine_times.csv     the forward pass in eleven engines (`make bench`, notebook 08)
     bench_library      -                          how quick the library itself is
     bench_training     -                          training steps per second beside Keras and PyTorch
 
-Each keeps what it has measured at once and goes on from there when it is called again, but for the benchmarks, of which
-one run is one table. `pjrt_forward.py` is a program by itself, for machines that have neither TensorFlow nor this library.
-data/degradation.csv and data/variants.csv are made by `python -m resnet_lib sweep`, data/forward_times.csv and
-data/claim_times.csv by `python -m resnet_lib time`.
+Each keeps what it has measured at once and goes on from there when it is called again, but for the benchmarks and
+layer_times, of which one run is one table. jobs.py and probe.py are what several of them share. `pjrt_forward.py` is a program
+by itself, for machines that have neither TensorFlow nor this library. data/degradation.csv and data/variants.csv are made by
+`python -m resnet_lib sweep`, data/forward_times.csv and data/claim_times.csv by `python -m resnet_lib time`.
 """

@@ -16,6 +16,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from . import peers
 from .turns import Row, race, show
 
 PRECISIONS = ("float32", "bfloat16")
-LARGEST_BATCH = 32
+LARGEST_BATCH = 64
 COLUMNS = (
     "network batch_size engine precision median_ms fastest_ms slowest_ms images_per_s tflops peak_memory_gib error device "
     "threads versions date samples_ms"
@@ -51,10 +52,20 @@ def ours(folder: Path, layers: int, precision: str, engine: str | None = None) -
     return frozen
 
 
+def exported(folder: Path, layers: int, precision: str) -> Forward:
+    """What `Network.export_onnx` wrote, in a process that never loads TensorFlow."""
+    from resnet_lib.engines import load
+
+    peers.check_precision("float32", precision)
+    return load(folder / "resnet_lib.onnx")
+
+
 ENGINES = {
     "resnet_lib": ours,
     "resnet_lib, frozen: tf": partial(ours, engine="tf"),
     "resnet_lib, frozen: openvino": partial(ours, engine="openvino"),
+    "resnet_lib, frozen: onnxruntime": partial(ours, engine="onnxruntime"),
+    "resnet_lib, exported": exported,
     "tf_slim.nets": peers.tf_slim_session,
     "keras.applications": peers.keras_applications,
     "PyTorch": peers.pytorch,
@@ -68,6 +79,8 @@ PACKAGES = {  # whose versions belong to an engine's row; torch where nothing is
     "resnet_lib": ["tensorflow"],
     "resnet_lib, frozen: tf": ["tensorflow"],
     "resnet_lib, frozen: openvino": ["openvino", "tensorflow"],
+    "resnet_lib, frozen: onnxruntime": ["onnxruntime", "tensorflow"],
+    "resnet_lib, exported": ["onnxruntime"],
     "tf_slim.nets": ["tf-slim", "tensorflow"],
     "keras.applications": ["keras", "tensorflow"],
     "ONNX Runtime": ["onnxruntime"],
@@ -78,7 +91,7 @@ SPREAD = {"gamma": (0.5, 1.0), "beta": (-0.1, 0.1), "moving_mean": (-0.1, 0.1), 
 
 
 def make_reference(folder: Path, layers: int) -> None:
-    """The weights, with batch norms that do something, 32 images, and the logits of the first."""
+    """The weights, with batch norms that do something, images, and the logits of the first; and the network as ONNX."""
     from resnet_lib import build
 
     network = build(f"resnet_v2_{layers}")
@@ -90,6 +103,8 @@ def make_reference(folder: Path, layers: int) -> None:
     network.save(folder / "weights.npz")
     images = random.uniform(-1, 1, (LARGEST_BATCH, 224, 224, 3)).astype(np.float32)
     np.savez(folder / "reference.npz", images=images, logits=network(images[:1]).numpy().ravel())
+    if find_spec("tf2onnx"):
+        network.export_onnx(folder / "resnet_lib.onnx")
 
 
 def prepare(engine: Callable, folder: Path, layers: int, precision: str) -> Callable[[int], np.ndarray]:

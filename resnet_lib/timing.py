@@ -10,8 +10,10 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 from tqdm import trange
@@ -19,6 +21,7 @@ from tqdm import trange
 from .checks import positive_int
 from .network import Frozen, Network
 from .records import OtherColumns, Records, now, processor, usable_cores, versions
+from .roofline import Device
 from .tf_slim_compat import tf
 
 Clock = Callable[[], float]
@@ -99,6 +102,52 @@ def matmul_tflops(size: int = 2048, repeats: int = 5) -> float:
         product()
     best_ms = min(_sample_ms(product, time.perf_counter) for product in products for _ in range(repeats))
     return 2 * size**3 / (best_ms / 1e3) / 1e12
+
+
+@functools.lru_cache
+def this_machine(seconds: float = 1.0) -> Device:
+    """The device that TensorFlow uses here as `roofline.Device`, measured in float32: for about so many seconds each, the best
+    run of a product of large matrices, of a 3x3 convolution and of copying memory. The larger of the first two rates is its
+    peak.
+
+    On a CPU NumPy copies, on every core that this process may use; the cache is what Linux says of the last level, else 0.
+    """
+    images = tf.random.stateless_uniform([16, 28, 28, 256], seed=(0, 2))
+    filters = tf.random.stateless_uniform([3, 3, 256, 256], seed=(0, 3))
+    convolve = tf.function(lambda: tf.nn.conv2d(images, filters, 1, "SAME")[0, 0, 0])
+    operations = 2 * 16 * 28 * 28 * 9 * 256 * 256
+    tflops = max(matmul_tflops(), operations / _best_seconds(lambda: convolve().numpy(), seconds) / 1e12)
+    gpus = tf.config.list_physical_devices("GPU")
+    copied, copy = _copying_on_gpu() if gpus else _copying()
+    tb_per_s = copied / _best_seconds(copy, seconds) / 1e12
+    cache = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    cache_mb = int(cache.read_text().rstrip("K\n")) * 1024 / 1e6 if cache.exists() and not gpus else 0
+    return Device(
+        _conditions()["device"], {"float32": tflops}, tb_per_s, cache_mb, f"measured with {versions('tensorflow')}"
+    )
+
+
+def _best_seconds(call, seconds):
+    call()
+    end = time.perf_counter() + seconds
+    best = _sample_ms(call, time.perf_counter)
+    while time.perf_counter() < end:
+        best = min(best, _sample_ms(call, time.perf_counter))
+    return best / 1e3
+
+
+def _copying(size=2**26):
+    """(bytes moved in a call, call): every core copies `size` bytes into memory that is there already."""
+    cores = usable_cores()
+    pairs = [(np.ones(size // 8), np.ones(size // 8)) for _ in range(cores)]
+    pool = ThreadPoolExecutor(cores)  # NumPy copies without Python's lock
+    return 2 * size * cores, lambda: [*pool.map(lambda pair: np.copyto(*pair), pairs)]
+
+
+def _copying_on_gpu(numbers=2**28):
+    x = tf.zeros([numbers])
+    add = tf.function(lambda: x + 1)
+    return 2 * 4 * numbers, lambda: add()[0].numpy()
 
 
 def _checked_counts(num_batches, num_steps_burn_in):

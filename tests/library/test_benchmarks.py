@@ -207,7 +207,7 @@ def test_a_table_that_exists_is_kept(tmp_path):
 
 def test_help_names_the_batch_sizes_without_listing_them(capsys):
     text = bench_forward.parser().format_help()
-    assert "{1,2" not in text and "--batch-size N [N ...]" in text and "from 1 to 32" in text
+    assert "{1,2" not in text and "--batch-size N [N ...]" in text and "from 1 to 64" in text
     args = bench_forward.parser().parse_args(["--batch-size", "1", "32", "--rounds", "2"])
     assert (args.batch_size, args.rounds, args.layers, args.engines) == (
         [1, 32],
@@ -215,7 +215,7 @@ def test_help_names_the_batch_sizes_without_listing_them(capsys):
         [50, 152],
         [*bench_forward.ENGINES],
     )
-    for wrong, why in {"--batch-size 33": "from 1 to 32, got 33", "--rounds 0": "1 or more, got 0"}.items():
+    for wrong, why in {"--batch-size 65": "from 1 to 64, got 65", "--rounds 0": "1 or more, got 0"}.items():
         with pytest.raises(SystemExit):
             bench_forward.parser().parse_args(wrong.split())
         assert f"argument {wrong.split()[0]}: must be {why}" in capsys.readouterr().err

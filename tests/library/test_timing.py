@@ -93,6 +93,33 @@ def test_a_graphics_card_is_named_by_itself(network, quick_matmul, monkeypatch):
     assert (measured.device, measured.threads) == ("NVIDIA A100", None)
 
 
+def test_this_machine_is_measured(monkeypatch):
+    """Rates are the operations and bytes of a call over its best time; no limit on what a machine may reach."""
+    monkeypatch.setattr(timing, "matmul_tflops", lambda: 0.25)
+    monkeypatch.setattr(timing, "_best_seconds", lambda call, seconds: (call(), 2.0)[1])
+    copied, copy = timing._copying(2**12)
+    monkeypatch.setattr(timing, "_copying", lambda: (copied, copy))
+    found = timing.this_machine.__wrapped__()
+    assert found.tflops == {"float32": 0.25} and found.name == timing.processor()
+    assert found.tb_per_s == pytest.approx(2 * 2**12 * timing.usable_cores() / 2 / 1e12)
+    monkeypatch.setattr(timing, "matmul_tflops", lambda: 0.0)
+    operations = 2 * 16 * 28 * 28 * 256 * 256 * 9
+    assert timing.this_machine.__wrapped__().tflops["float32"] == pytest.approx(operations / 2 / 1e12)
+    assert found.cache_mb >= 0 and "tensorflow" in found.source
+
+
+def test_the_best_of_some_runs_is_kept():
+    done = []
+    best = timing._best_seconds(lambda: done.append(None), 0.01)
+    assert 0 < best < 1 and len(done) > 2
+
+
+def test_copying_copies():
+    moved, copy = timing._copying(2**10)
+    copy()
+    assert moved == 2 * 2**10 * timing.usable_cores()
+
+
 @pytest.mark.parametrize("name", ["forward_times.csv", "claim_times.csv", "engine_times.csv"])
 def test_stored_times_name_the_microarchitecture_of_their_machine(name):
     [device] = {row["device"] for row in csv.DictReader(data.path(name).open()) if row["date"] < "2026-11-26"}
