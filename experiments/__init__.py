@@ -18,6 +18,7 @@
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     layer_times        data/layer_times.csv       every convolution of ResNet V2-152 alone (notebook 08)
     bench_forward      build/engine_times.csv     the forward pass in eleven engines (`make bench`, notebook 08)
+    bench_unread       data/unread_times.csv      ResNet-50 in Keras' layout, with the pixels that nobody reads and without
     bench_library      -                          how quick the library itself is
     bench_training     -                          training steps per second beside Keras and PyTorch
 

@@ -109,16 +109,26 @@ def _times(network: Network, engine: str, precision: str, args) -> Iterator[str]
         return
     for batch_size in args.batch_size:
         timing = time_forward(timed, batch_size, args.num_batches, csv_path=args.csv, progress=True)
-        what = network.name if engine == UNFROZEN else f"{network.name}, {engine}, {timing.precision}"
+        what = network.name if engine == UNFROZEN else f"{network.name}, {timing.engine}, {timing.precision}"
         yield f"{what}, batch {batch_size}, {timing.device}: {timing.error or _speed(timing)}"
 
 
 def _speed(timing: Timing) -> str:
     return (
-        f"{timing.median_ms:.1f} ms a batch (p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}; "
+        f"{timing.median_ms:.1f} ms a batch ({_range(timing)}; "
         f"first call {timing.first_call_ms:.1f}), {timing.images_per_s:.1f} images/s, "
         f"{timing.tflops:.3f} TFLOP/s, {timing.share_of_matmul:.0%} of a matrix product"
     )
+
+
+def _range(timing: Timing) -> str:
+    """The 10th and the 90th percentile, of fewer than 30 samples the fastest and the slowest."""
+    from .timing import ENOUGH_FOR_PERCENTILES
+
+    number = len(timing.samples_ms)
+    if number < ENOUGH_FOR_PERCENTILES:
+        return f"{min(timing.samples_ms):.1f} to {max(timing.samples_ms):.1f}, {number} samples"
+    return f"p10 {timing.p10_ms:.1f}, p90 {timing.p90_ms:.1f}, {number} samples"
 
 
 def _sweep(args):
@@ -181,8 +191,9 @@ def _many(command: argparse.ArgumentParser, option: str, default: list, help: st
 
 def _time_options(command: argparse.ArgumentParser) -> None:
     _many(command, "--batch-size", [32], "images at a time, one number or more", type=int, metavar="N")
-    command.add_argument("--num-batches", type=int, default=10, metavar="N", help="batches to time (default: 10)")
-    engines = [UNFROZEN, *ENGINES]
+    enough = "batches to time (default: until the median is sure to 1 %%, or a minute is over)"
+    command.add_argument("--num-batches", type=int, default=None, metavar="N", help=enough)
+    engines = [UNFROZEN, *ENGINES, "auto"]
     _many(command, "--engine", [UNFROZEN], "one or more; all but unfrozen freeze the network", choices=engines)
     _many(command, "--precision", ["float32"], "one or more, of a frozen network", choices=PRECISIONS)
     command.add_argument("--csv", metavar="FILE", help="append one row a measurement to this file")

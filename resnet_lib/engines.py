@@ -22,7 +22,7 @@ import numpy as np
 
 from .checks import installed, one_of, positive_int
 from .onnx_files import load as load
-from .records import replacing
+from .records import processor, replacing
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -64,9 +64,14 @@ def compile_network(
     return compiled
 
 
-# What `auto` looks for, in this order: the medians of one run of `experiments.bench_forward` on each of two processors, with
-# AVX-512 and with AVX2 alone (data/engine_times.csv).
-FASTEST_FIRST = {"float32": ("openvino", "onnxruntime", "tf"), "bfloat16": ("openvino", "tf")}
+# What `auto` looks for, in this order, with AVX-512 and without: ResNet V2-152 in batches of 32, one run of
+# `experiments.bench_forward` on each of two processors (data/engine_times.csv). Only the first of them had bfloat16.
+FASTEST_FIRST = {
+    ("float32", True): ("openvino", "onnxruntime", "tf"),
+    ("float32", False): ("onnxruntime", "openvino", "tf"),
+    ("bfloat16", True): ("openvino", "tf"),
+    ("bfloat16", False): ("openvino", "tf"),
+}
 
 
 def fastest_installed(precision: str = "float32") -> str:
@@ -74,7 +79,7 @@ def fastest_installed(precision: str = "float32") -> str:
     Raises ValueError for an unknown precision."""
     from .tf_slim_compat import tf
 
-    order = FASTEST_FIRST[one_of("precision", precision, PRECISIONS)]
+    order = FASTEST_FIRST[one_of("precision", precision, PRECISIONS), "avx512f" in processor()]
     if tf.config.list_physical_devices("GPU"):
         return "tf"
     return next(name for name in order if ENGINES[name].package is None or find_spec(ENGINES[name].package))

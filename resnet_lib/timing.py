@@ -7,18 +7,19 @@ explains why. The clock can be passed in, so the counting is tested without wait
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from tqdm import trange
+from tqdm import tqdm, trange
 
-from .checks import positive_int
+from .checks import positive_int, real_number
 from .network import Frozen, Network
 from .records import OtherColumns, Records, now, processor, usable_cores, versions
 from .roofline import Device
@@ -79,6 +80,36 @@ def _statistics(samples_ms, batch_size, macs):
     if batch_size and macs:
         record["tflops"] = 2 * macs * batch_size / (median / 1e3) / 1e12
     return record
+
+
+def median_spread(samples_ms: Sequence[float]) -> float:
+    """How sure the median is: half the width of the interval between the samples of the ranks n/2 - sqrt(n)/2 and n/2 +
+    sqrt(n)/2, over the median. It holds the median of endless sampling about two times out of three, whatever the distribution
+    (David and Nagaraja 2003, *Order Statistics*, section 7.1). Infinite for fewer than five samples."""
+    number = len(samples_ms)
+    if number < 5:
+        return math.inf
+    ordered = sorted(samples_ms)
+    low = math.floor((number - math.sqrt(number)) / 2)
+    high = math.ceil((number + math.sqrt(number)) / 2) - 1
+    return (ordered[high] - ordered[low]) / 2 / float(np.median(ordered))
+
+
+SURE = 0.01  # spread of the median at which `time_forward` has seen enough
+ENOUGH_FOR_PERCENTILES = 30  # samples: with fewer, the 90th percentile is little more than the slowest
+
+
+def _samples_ms(call, num_batches, seconds, clock, progress, name):
+    """`num_batches` samples; for None as many as make the median sure, or as fit into so many seconds."""
+    if num_batches is not None:
+        steps = trange(num_batches, desc=name, unit="batch", disable=not progress, leave=False)
+        return [_sample_ms(call, clock) for _ in steps]
+    samples: list[float] = []
+    with tqdm(desc=name, unit="batch", disable=not progress, leave=False) as steps:
+        while median_spread(samples) > SURE and (not samples or sum(samples) < seconds * 1e3):
+            samples.append(_sample_ms(call, clock))
+            steps.update()
+    return samples
 
 
 def _sample_ms(call, clock):
@@ -153,7 +184,7 @@ def _copying_on_gpu(numbers=2**28):
 def _checked_counts(num_batches, num_steps_burn_in):
     if num_steps_burn_in < 0:
         raise ValueError(f"num_steps_burn_in must be 0 or more, got {num_steps_burn_in}")
-    return positive_int("num_batches", num_batches), num_steps_burn_in
+    return None if num_batches is None else positive_int("num_batches", num_batches), num_steps_burn_in
 
 
 def time_tensorflow_run(
@@ -188,15 +219,17 @@ def time_tensorflow_run(
 def time_forward(
     network: Network | Frozen,
     batch_size: int = 32,
-    num_batches: int = 10,
+    num_batches: int | None = 10,
     num_steps_burn_in: int = 2,
     csv_path: str | os.PathLike | None = None,
     clock: Clock = time.perf_counter,
     progress: bool = False,
+    seconds: float = 60,
 ) -> Timing:
     """Times the forward pass of a `Network`, or of a frozen one, on one batch of random images: Timing.
 
-    The first call is reported apart; then `num_steps_burn_in` calls warm up and `num_batches` are counted.
+    The first call is reported apart; then `num_steps_burn_in` calls warm up and `num_batches` are counted; None counts until
+    `median_spread` is below 1 %, or until the samples take so many `seconds`.
     csv_path: a file to which the record is added as one row, at once. A batch that does not fit in memory gives a
     Timing whose `error` says so. Raises ValueError for batch_size or num_batches < 1, and for a csv_path that holds
     other columns or cannot be written.
@@ -208,7 +241,8 @@ def time_forward(
         raise ValueError("network must be built with an image_size to be timed, got one for images of any size")
     if csv_path is not None:
         _append(csv_path)  # refused now, before anything is timed
-    measured = _measure_or_say_why_not(network, batch_size, num_batches, num_steps_burn_in, clock, progress)
+    how = (num_batches, num_steps_burn_in, clock, progress, real_number("seconds", seconds))
+    measured = _measure_or_say_why_not(network, batch_size, *how)
     if isinstance(network, Frozen):
         measured |= {"engine": network.engine, "precision": network.precision}
     timing = Timing(network.name, batch_size, f"{height}x{width}", **measured, **_conditions())
@@ -225,7 +259,7 @@ def _measure_or_say_why_not(network, batch_size, *how):
         return {"error": f"out of memory: {str(error).splitlines()[0]}"}
 
 
-def _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progress):
+def _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progress, seconds):
     images = tf.random.stateless_uniform([batch_size, *network.input_shape[1:]], seed=(0, 0))
 
     def forward():
@@ -234,8 +268,7 @@ def _measure(network, batch_size, num_batches, num_steps_burn_in, clock, progres
     first_call_ms = _sample_ms(forward, clock)
     for _ in range(num_steps_burn_in):
         forward()
-    steps = trange(num_batches, desc=network.name, unit="batch", disable=not progress, leave=False)
-    samples_ms = [_sample_ms(forward, clock) for _ in steps]
+    samples_ms = _samples_ms(forward, num_batches, seconds, clock, progress, network.name)
     record = _statistics(samples_ms, batch_size, network.cost().macs)
     record["first_call_ms"] = first_call_ms
     record["matmul_tflops"] = matmul_tflops()

@@ -74,7 +74,7 @@ def weights(kind, unit, channels_in, shortcut="B"):
 
 
 def test_the_units_in_code_were_the_librarys_to_the_last_bit(cells):
-    for source in ("mine = unit_v2(", "mine_v1 = unit_v1("):
+    for source in ("mine = unit_v2(x, w2)", "mine_v1 = unit_v1("):
         assert printed(cells, source) == "largest difference from the library's unit: 0.0\n"
 
 

@@ -10,6 +10,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 from slim_networks import images, randomize
 
-from resnet_lib import Architecture, Block, Root, build, checks, engines
+from resnet_lib import Architecture, Block, Root, build, checks, data, engines
 from resnet_lib.engines import ENGINES, PRECISIONS, Compiled, Engine, compile_network
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.timing import Timing, append_row, time_forward
@@ -244,22 +245,40 @@ def test_unknown_and_missing_engines_are_named(v2, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("there", "precision", "chosen"),
+    ("there", "precision", "flags", "chosen"),
     [
-        ({"openvino", "onnxruntime"}, "float32", engines.FASTEST_FIRST["float32"][0]),
-        ({"onnxruntime"}, "float32", "onnxruntime"),
-        ({"openvino", "onnxruntime"}, "bfloat16", "openvino"),
-        ({"onnxruntime"}, "bfloat16", "tf"),
-        (set(), "float32", "tf"),
+        ({"openvino", "onnxruntime"}, "float32", "avx2, avx512f", "openvino"),
+        ({"openvino", "onnxruntime"}, "float32", "avx2", "onnxruntime"),
+        ({"openvino"}, "float32", "avx2", "openvino"),
+        ({"onnxruntime"}, "float32", "avx2, avx512f", "onnxruntime"),
+        ({"openvino", "onnxruntime"}, "bfloat16", "avx2, avx512f, avx512_bf16", "openvino"),
+        ({"onnxruntime"}, "bfloat16", "avx2", "tf"),
+        (set(), "float32", "", "tf"),
     ],
 )
-def test_the_engine_that_is_chosen_is_the_fastest_that_is_installed(there, precision, chosen, v2, monkeypatch):
+def test_the_engine_that_is_chosen_is_the_fastest_that_is_installed(there, precision, flags, chosen, v2, monkeypatch):
+    monkeypatch.setattr(engines, "processor", lambda: f"some processor ({flags})")
     monkeypatch.setattr(engines, "find_spec", lambda package: package in there or None)
     assert engines.fastest_installed(precision) == chosen
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     assert engines.fastest_installed(precision) == "tf"
     frozen = v2.freeze(engine="auto")
     assert (frozen.engine, repr(frozen)) == ("tf", "<Frozen net, float32, tf (chosen)>")
+
+
+@pytest.mark.parametrize("avx512", [True, False])
+def test_the_order_of_the_choice_is_that_of_the_stored_times(avx512):
+    """Medians of one run, and within a tenth of each other in doubt: those of one engine spread as much."""
+    rows = pd.read_csv(data.path("engine_times.csv")).query("network == 'resnet_v2_152' and batch_size == 32")
+    rows = rows[(rows["device"].str.contains("avx512f") == avx512) & rows["error"].isna()].set_index("engine")
+    for precision, times in rows.groupby("precision")["median_ms"]:
+        named = [f"resnet_lib, frozen: {name}" for name in engines.FASTEST_FIRST[precision, avx512]]
+        order = [times[name] for name in named if name in times]
+        assert (
+            len(order) >= 2
+            and all(fast < 1.1 * slow for fast, slow in pairwise(order))
+            and order[0] <= 1.05 * min(order)
+        )
 
 
 def test_onnx_runtime_says_that_it_computes_in_float32(v2):

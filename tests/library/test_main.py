@@ -3,12 +3,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from resnet_lib import __version__, cost, engines, list_networks, tables
-from resnet_lib.__main__ import RECIPE, main, parser
+from resnet_lib import __version__, checks, cost, engines, list_networks, tables
+from resnet_lib.__main__ import RECIPE, _range, main, parser
+from resnet_lib.timing import Timing
 
 PROGRAM = [sys.executable, "-m", "resnet_lib"]
 SMALL = ["resnet_v1_cifar_20", "--num-batches", "1"]  # what is quick to time
@@ -82,12 +84,19 @@ def test_time_writes_a_row_for_every_batch_size(tmp_path, capsys):
     main(["time", *small, "--precision", "float32", "bfloat16"])
     out = capsys.readouterr().out
     assert "resnet_v1_cifar_20, batch 1, " in out and "resnet_v1_cifar_20, batch 2, " in out and "images/s" in out
+    assert len(re.findall(r" ms a batch \([\d.]+ to [\d.]+, \d+ samples; first call", out)) == 2
     table = pd.read_csv(path)
     assert list(table.batch_size) == [1, 2] and set(table.image_size) == {"32x40"}
 
 
+def test_percentiles_are_printed_of_thirty_samples():
+    timing = Timing("net", 1, median_ms=2.0, p10_ms=1.0, p90_ms=3.0, samples_ms=(2.0,) * 30)
+    assert _range(timing) == "p10 1.0, p90 3.0, 30 samples"
+    assert _range(replace(timing, samples_ms=(1.0, 4.0))) == "1.0 to 4.0, 2 samples"
+
+
 def test_time_takes_engines_and_precisions_and_a_missing_engine_is_a_row(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
     path = tmp_path / "times.csv"
     small = [*SMALL, "--batch-size", "1", "--csv", str(path)]
     main(["time", *small, "--engine", "tf", "openvino", "--precision", "float32", "bfloat16"])

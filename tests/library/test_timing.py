@@ -108,6 +108,44 @@ def test_this_machine_is_measured(monkeypatch):
     assert found.cache_mb >= 0 and "tensorflow" in found.source
 
 
+def test_the_spread_of_a_median_by_hand():
+    assert timing.median_spread([9, 1, 8, 2, 7, 3, 6, 4, 5]) == pytest.approx((6 - 4) / 2 / 5)
+    assert timing.median_spread([3.0] * 5) == 0 and timing.median_spread([3.0] * 4) == float("inf")
+    assert timing.median_spread([1, 1, 1, 1, 1, 1, 1, 1, 1000]) == 0  # one that was disturbed does not matter
+
+
+def test_the_spread_holds_the_true_median_two_times_out_of_three():
+    draws = np.random.default_rng(0).exponential(size=(2000, 40)) + 1
+    true = 1 + np.log(2)
+    held = [abs(np.median(d) - true) < timing.median_spread(d) * np.median(d) for d in draws]
+    assert 0.55 < np.mean(held) < 0.8
+
+
+class Durations:
+    """A clock by which the calls take these seconds, in turn."""
+
+    def __init__(self, *seconds):
+        self.seconds, self.now, self.readings = seconds, 0.0, 0
+
+    def __call__(self):
+        if self.readings % 2:
+            self.now += self.seconds[self.readings // 2 % len(self.seconds)]
+        self.readings += 1
+        return self.now
+
+
+def test_it_samples_until_the_median_is_sure_or_its_time_is_over(network, quick_matmul):
+    def samples(clock, **options):
+        return time_forward(network, 1, num_batches=None, num_steps_burn_in=0, clock=clock, **options).samples_ms
+
+    assert samples(Durations(2.0)) == (2000,) * 5
+    assert sum(samples(Durations(1.0, 3.0), seconds=20)) == pytest.approx(20_000 + 1000, abs=2000)
+    assert len(samples(Durations(1.0, 1.1, 0.9, 1.05, 0.95), seconds=1000)) > 20
+    assert samples(Durations(100.0)) == (100_000,)  # one at least, however long it takes
+    with pytest.raises(ValueError, match="seconds must be a number"):
+        samples(Durations(1.0), seconds=-1)
+
+
 def test_the_best_of_some_runs_is_kept():
     done = []
     best = timing._best_seconds(lambda: done.append(None), 0.01)
