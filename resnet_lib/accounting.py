@@ -204,19 +204,19 @@ def cost(
 
 
 class PlacedUnit(NamedTuple):
-    """A unit of a network: the scope that its layers' names begin with, its kind, and the Block that it stands in."""
+    """A unit of a network: the scope that its layers' names begin with, its kind, and the number of its block, from 0."""
 
     scope: str
     kind: UnitKind
-    block: Block
+    block: int
 
 
 def by_unit(net: Architecture, layers: list[Layer]) -> list[tuple[PlacedUnit | None, list[Layer]]]:
     """The layers of `trace`, unit by unit, in order; None for what stands before all units or after them."""
-    kinds = [(block, unit_kind(block.unit_fn)) for block in net.blocks]
+    kinds = [unit_kind(block.unit_fn) for block in net.blocks]
     units = [
-        PlacedUnit(f"{block.scope}/unit_{i}/{kind.name}", kind, block)
-        for block, kind in kinds
+        PlacedUnit(f"{block.scope}/unit_{i}/{kind.name}", kind, number)
+        for number, (block, kind) in enumerate(zip(net.blocks, kinds, strict=True))
         for i in range(1, len(block.args) + 1)
     ]
     of_scope = {unit.scope: unit for unit in units}

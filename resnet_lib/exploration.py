@@ -195,7 +195,8 @@ def _stages(net: Architecture, layers: Sequence[Layer]) -> list[tuple[str, int, 
     What is not within a unit stands before all blocks or after them, whatever the blocks are called.
     """
     stages = []
-    for block, run in groupby(by_unit(net, layers), lambda placed: placed[0] and placed[0].block):
+    for number, run in groupby(by_unit(net, layers), lambda placed: None if placed[0] is None else placed[0].block):
+        block = None if number is None else net.blocks[number]
         name = block.scope if block else "classifier" if stages else "root"
         stages.append((name, len(block.args) if block else 0, [layer for _, own in run for layer in own]))
     return stages
