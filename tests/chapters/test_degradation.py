@@ -136,3 +136,13 @@ def test_the_worked_answers(cells):
     foretold, found = numbers(printed(cells, "plain_38 ="))
     assert foretold / 4 < found < 4 * foretold
     assert printed(cells, "below = curves") == "{'highway': 3, 'plain': None, 'residual': 2}"
+
+
+def test_the_rules_bias_mends_110_highway_layers(cells):
+    """What `experiments.highway_depth` predicted first; the other networks of it are not in the chapter."""
+    rows = pd.read_csv(data.path("highway_depth.csv")).query("network == 'convolutional' and epoch == 15")
+    errors = rows.pivot(index="gate_bias", columns="seed", values="train_error")
+    assert list(errors.index) == [-4.654, -3.0] and errors.shape == (2, 5)
+    assert errors.loc[-4.654].max() <= 0.01 and (errors.loc[-3.0] > 0.5).sum() >= 2
+    shown = [numbers(line)[1:] for line in printed(cells, "highway_depth.csv").splitlines()[2:]]
+    assert np.allclose(shown, 100 * errors.sort_index(ascending=False), atol=0.051)
