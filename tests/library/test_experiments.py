@@ -10,7 +10,18 @@ import pandas as pd
 import pytest
 
 import experiments
-from experiments import depth, designs, inception_growth, jobs, leaky, lesions, reach, separation, signals
+from experiments import (
+    depth,
+    designs,
+    highway_depth,
+    inception_growth,
+    jobs,
+    leaky,
+    lesions,
+    reach,
+    separation,
+    signals,
+)
 from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
 from resnet_lib.training import Recipe, train
@@ -30,6 +41,7 @@ def same(found, stored, tolerance):
 PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its key, the number of jobs)
     depth: ("fit", depth.KEY, 300),
     designs: ("run", ["design", "seed"], 40),
+    highway_depth: ("measured", highway_depth.KEY, 30),
     inception_growth: ("measure", ["statistics", "seed"], 10),
     leaky: ("run", leaky.KEY, 45),
     lesions: ("measured", lesions.KEY, 20),
