@@ -26,7 +26,7 @@ import numpy as np
 from resnet_lib.records import Records, now, processor, usable_cores, versions
 
 # No TensorFlow here, nor in what is imported: what this module loads, every engine's process does.
-from .bench_forward import Forward, prepare, run_apart
+from .bench_forward import SPREAD, Forward, prepare, run_apart
 from .turns import Row, race, show
 
 ENGINES = ("tf", "openvino", "onnxruntime")
@@ -42,9 +42,7 @@ def make_reference(folder: Path, size: int, images: int) -> None:
     random = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name.endswith("bn"):
-            gamma, beta, mean, variance = layer.get_weights()
-            spread = [(0.5, 1.0), (-0.1, 0.1), (-0.1, 0.1), (0.5, 1.5)]
-            layer.set_weights([random.uniform(*ends, gamma.shape) for ends in spread])
+            layer.set_weights([random.uniform(*ends, len(layer.get_weights()[0])) for ends in SPREAD.values()])
     model.save_weights(folder / "keras.weights.h5")
     batch = random.uniform(-1, 1, (images, size, size, 3)).astype(np.float32)
     np.savez(folder / "reference.npz", images=batch, logits=model.predict(batch[:1], verbose=0).ravel())
