@@ -3,7 +3,8 @@
     python -m experiments.layer_times [FILE] [--network resnet_v2_152] [--batch-size 32]
 
 TensorFlow's convolution in float32, on all cores: 30 runs of each shape after two that are not counted, in rounds, so that a
-slow moment of the machine hits all shapes alike. A minute or two on two cores. One run adds rows of one date:
+slow moment of the machine hits all shapes alike. Three minutes on two cores. (In the first stored run each convolution was a
+tf.function of its own; since then it is called as it is.) One run adds rows of one date:
 
     network, batch_size           whose convolutions they are
     kernel, stride, rate, groups, size_in, channels_in, size_out, channels_out   the shape; sizes are heights
@@ -72,8 +73,7 @@ def shapes(layers: list[Layer]) -> Counter[Shape]:
     before = layers[0]
     for layer in layers[1:]:
         if layer.kind == "conv":
-            x = before
-            found[_shape(layer, x)] += 1
+            found[_shape(layer, before)] += 1
         if "/shortcut" not in layer.name:  # which stands before the path, and reads what the path reads
             before = layer
     return found
