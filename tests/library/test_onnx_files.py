@@ -10,7 +10,7 @@ import pytest
 from slim_networks import images
 from test_engines import BLOCKS, made
 
-from resnet_lib import Architecture, build, checks, engines, onnx_files
+from resnet_lib import Architecture, Block, build, checks, engines, onnx_files
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,6 @@ def test_it_runs_without_tensorflow(network, path, tmp_path):
 
 
 def test_in_the_papers_layout_no_pixel_is_computed_for_nobody(tmp_path):
-    from resnet_lib import Block
-
     blocks = (Block("block1", "bottleneck_v1", [(16, 4, 1)]), Block("block2", "bottleneck_v1", [(32, 8, 2)]))
     net = build(Architecture("net", blocks, None, stride_in="1x1"), 8, 5, channels_in=4)
     net.export_onnx(tmp_path / "net.onnx")

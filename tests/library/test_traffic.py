@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_graph_cost import graph_of, networks
 
-from resnet_lib import ARCHITECTURES, Architecture, Block, build, cost
+from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost
 from resnet_lib.blocks import CIFAR_ROOT
 from resnet_lib.flat_graph import FlatGraph
 from resnet_lib.frozen_graph import frozen_graph
@@ -173,8 +173,6 @@ def test_a_sum_reads_of_the_shortcut_what_it_needs(shortcut, read):
 
 @given(kernel=st.integers(1, 3), stride=st.integers(1, 4), size=st.integers(1, 12))
 def test_a_window_smaller_than_its_stride_leaves_pixels_out(kernel, stride, size):
-    from resnet_lib import Root
-
     net = Architecture("net", (Block("block1", "basic_v1", ((1, 1),)),), Root(1, kernel, stride, 1))
     root = kernels(net, image_size=size, channels_in=1)[0]
     assert root.reads["images"] == min(size, kernel * ceil(size / stride)) ** 2
