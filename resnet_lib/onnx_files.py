@@ -46,7 +46,7 @@ def onnx_model(frozen: FrozenGraph, name: str) -> Any:
     """A frozen graph in float32 as an onnx.ModelProto. Raises ImportError where tf2onnx is missing.
 
     tf2onnx copies what it converts some 36 times, so it gets the graph without its weights, which follow afterwards: for 50
-    layers in a tenth of the time and a fifth of the memory.
+    layers in a tenth of the time and a quarter of the memory.
     """
     installed("tf2onnx", "onnxruntime", "writing ONNX")
     import tf2onnx
