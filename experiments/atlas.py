@@ -58,34 +58,32 @@ MEASURED = ["response_std", "gradient_norm", "weight_norm", "weight_gradient_nor
 COLUMNS = [*KEY, "steps", "layer", *MEASURED]
 STEPS = (0, 1, 10, 100)
 SEEDS = range(5)
+WITHOUT_BN = "plain_without_bn"
+FAMILY_NAMES = (WITHOUT_BN, "plain", "highway", "residual", "v2")
 
 
-@slim.add_arg_scope
-def plain_unit_without_bn(
-    inputs: tf.Tensor,
-    depth: int,
-    stride: int,
-    rate: int = 1,
-    outputs_collections: Any = None,
-    scope: str | None = None,
-) -> tf.Tensor:
-    """Two 3x3 convolutions with biases, each followed by ReLU. Shapes as of `resnet_v1.basic`."""
-    with (
-        tf.compat.v1.variable_scope(scope, "plain_without_bn", [inputs]) as sc,
-        slim.arg_scope([slim.conv2d], normalizer_fn=None),
-    ):
-        net = conv2d_same(inputs, depth, 3, stride, rate=rate, scope="conv1")
-        net = conv2d_same(net, depth, 3, 1, rate=rate, scope="conv2")
-        return slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
+def without_bn() -> UnitKind:
+    """Two 3x3 convolutions with biases, each followed by ReLU. Shapes as of `resnet_v1.basic`.
 
+    Made where it is used: tf-slim knows a unit function by its address, which is another one in another process.
+    """
 
-WITHOUT_BN = UnitKind("plain_without_bn", BasicUnit, 1, builder=plain_unit_without_bn)
-FAMILY_NAMES = (WITHOUT_BN.name, "plain", "highway", "residual", "v2")
+    @slim.add_arg_scope
+    def unit(inputs, depth, stride, rate=1, outputs_collections=None, scope=None):
+        with (
+            tf.compat.v1.variable_scope(scope, WITHOUT_BN, [inputs]) as sc,
+            slim.arg_scope([slim.conv2d], normalizer_fn=None),
+        ):
+            net = conv2d_same(inputs, depth, 3, stride, rate=rate, scope="conv1")
+            net = conv2d_same(net, depth, 3, 1, rate=rate, scope="conv2")
+            return slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
+
+    return UnitKind(WITHOUT_BN, BasicUnit, 1, builder=unit)
 
 
 def architecture(family: str, layers: int, dataset: data.Dataset) -> Architecture:
     """The network of a family, for the images of the dataset."""
-    families = {**FAMILIES, WITHOUT_BN.name: with_units(WITHOUT_BN.name, WITHOUT_BN, shortcut="B")}
+    families = {**FAMILIES, WITHOUT_BN: with_units(WITHOUT_BN, without_bn(), shortcut="B")}
     height, width, channels = dataset.train_images.shape[1:]
     return get_architecture(families[family](layers), (height, width), dataset.num_classes, channels_in=channels)
 

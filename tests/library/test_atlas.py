@@ -1,5 +1,8 @@
 """The atlas of gradients measures what it says, at every layer of every family."""
 
+import runpy
+
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -33,6 +36,15 @@ def test_every_layer_of_every_state_has_a_row(short, family):
         [row["weight_norm"] for row in rows if row["steps"] == steps] for steps in (0, 1, 3)
     )
     assert fresh != after_one != after_three
+
+
+def test_a_network_can_be_measured_in_another_process_when_this_is_the_program(short):
+    """joblib sends a program's own functions as code, so that their addresses are not those that tf-slim knows them by."""
+    program = runpy.run_path(atlas.__file__, run_name="program")
+    program["measured"].__globals__.update(STEPS=(0, 1), PROBED=16)
+    sent = cloudpickle.loads(cloudpickle.dumps(program["measured"]))
+    rows = sent(atlas.WITHOUT_BN, 8, 1)
+    assert [(row["steps"], row["layer"]) for row in rows] == [(s, n) for s in (0, 1) for n in range(1, 9)]
 
 
 def test_a_run_ends_with_its_last_state(short, monkeypatch):
