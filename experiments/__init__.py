@@ -15,6 +15,7 @@
     leaky              data/leaky.csv             plain networks that are less sensitive, and whether they train (notebook 02)
     highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls (notebook 02)
     v1_depth           data/v1_depth.csv          V1 and V2 of 20 to 1001 layers (notebook 06)
+    shortcut_strength  data/shortcut_strength.csv shortcuts and residuals of other strengths (notebook 06)
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     layer_times        data/layer_times.csv       every convolution of ResNet V2-152 alone (notebook 08)
