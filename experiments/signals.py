@@ -47,7 +47,7 @@ SEEDS = range(5)
 TRAINED = ("residual", "v2")
 VARIANTS = (
     "residual bn_after_addition relu_before_addition relu_only_preactivation v2 "
-    "C scaling exclusive_gating shortcut_only_gating dropout"
+    "C scaling exclusive_gating shortcut_only_gating dropout v2_first"
 ).split()
 
 Weights = Mapping[str, np.ndarray] | str | os.PathLike

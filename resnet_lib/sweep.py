@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from . import data
 from .architectures import Architecture, cifar_architecture
+from .blocks import Block
 from .checks import listed, one_of, positive_int, whole_number
 from .records import Records, now, versions
 from .training import MAX_SEED, Epoch, Recipe, given_recipe, train
@@ -46,6 +47,15 @@ def with_units(family: str, unit_fn: str | Callable | UnitKind = "basic_v1", sho
     return architecture
 
 
+def v2_first(layers: int) -> Architecture:
+    """The family "v2" with the first unit of He et al. 2016, Appendix: BN and ReLU stand before its two paths part."""
+    network = with_units("v2_first", "basic_v2")(layers)
+    block, *later = network.blocks
+    first = Block("block0", "basic_v2_first", block.args[:1])
+    rest = [block._replace(args=block.args[1:])] if block.args[1:] else []
+    return replace(network, blocks=(first, *rest, *later))
+
+
 def _united(*tables):
     """The tables as one. Raises ValueError for a name that two of them have: one would silently replace the other."""
     names = [name for table in tables for name in table]
@@ -62,6 +72,7 @@ FAMILIES: dict[str, Family] = _united(
         "highway": with_units("highway", "highway", shortcut="B"),  # which its units do not hear of
         "residual": cifar_architecture,
         "recurrent": with_units("recurrent", "recurrent"),
+        "v2_first": v2_first,
     },
     {name: with_units(name, f"basic_{name}") for name in ORDERINGS if name != "v1"},
     {name: with_units(f"shortcut_{name}", shortcut=name) for name in SHORTCUTS if name not in ("A", "B", "none")},

@@ -435,6 +435,15 @@ def test_every_family_has_the_layers_and_widths_of_the_residual_one(family):
         assert cost(net).macs == cost(residual).macs
 
 
+@pytest.mark.parametrize("layers", [8, 20])
+def test_v2_first_differs_from_v2_in_its_first_unit_only(layers):
+    net, v2 = FAMILIES["v2_first"](layers), FAMILIES["v2"](layers)
+    kinds = [block.unit_fn for block in net.blocks for _ in block.args]
+    assert kinds == ["basic_v2_first", *["basic_v2"] * (sum(v2.units) - 1)] and net.layers == layers
+    assert [u for b in net.blocks for u in b.args] == [u for b in v2.blocks for u in b.args]
+    assert (net.shortcut, net.root, cost(net)[:2]) == (v2.shortcut, v2.root, cost(v2)[:2])
+
+
 def test_dropout_is_seeded():
     """The random numbers of a graph come from its seed too, so that a run is its seed's."""
     recipe = Recipe(epochs=1, batch_size=500)
