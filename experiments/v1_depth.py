@@ -116,7 +116,8 @@ def measured(family: str, layers: int, seed: int) -> list[dict[str, Any]]:
 def main(path: Path = data.DATA / "v1_depth.csv", jobs: int = 1) -> None:
     """Makes the rows that the file lacks."""
     records = Records(path, COLUMNS, KEY)
-    keys = [(family, layers, seed) for layers, seeds in SEEDS.items() for seed in range(seeds) for family in UNITS]
+    numbers = [(layers, seed) for seed in range(max(SEEDS.values())) for layers in SEEDS if seed < SEEDS[layers]]
+    keys = [(family, *number) for number in numbers for family in UNITS]  # first one of every depth
     add_missing(records, keys, measured, jobs)
 
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import signals as SIGNALS
-from resnet_lib import UNIT_KINDS, Architecture, BasicUnit, Block, Root, build, data
+from resnet_lib import UNIT_KINDS, Architecture, BasicUnit, Block, Root, build, cost, data, trace
 from resnet_lib.network import network_function
-from resnet_lib.sweep import FAMILIES
+from resnet_lib.sweep import FAMILIES, results
 from resnet_lib.tf_slim_compat import quick_building, tf
 from resnet_lib.training import Recipe, train
 
@@ -222,3 +222,101 @@ def test_the_stored_signals_are_complete_and_can_be_made_again():
     there = groups.get_group(("residual", 56, 0, "fresh"))
     for column in made.columns[5:]:
         np.testing.assert_allclose(there[column], made[column], rtol=0.02, atol=1e-3)
+
+
+# What the chapter says of the stored numbers
+
+PUBLISHED_FAIL = 99  # "fail" in the paper's tables is more than 20 %
+
+
+def direct_gradient_left():
+    """Of the ten units, fresh: what 25 of them that keep the shape leave of the direct gradient; medians of the seeds."""
+    stored = pd.read_csv(data.path("signals.csv")).query("state == 'fresh' and family != 'v2_first'")
+    norm = stored.pivot_table("shortcut_norm", ["family", "seed"], "unit")
+    steps = (norm.shift(1, axis=1) / norm).drop(columns=[0, 10, 19])
+    return steps.fillna(0).prod(axis=1).groupby("family").median()
+
+
+def trained_56():
+    return results(data.path("variants.csv")).query("layers == 56").groupby("family")
+
+
+def test_who_loses_the_direct_gradient_learns_worst_and_two_units_are_not_as_predicted():
+    left, errors = direct_gradient_left(), trained_56()["train_error"]
+    clean = ["relu_before_addition", "relu_only_preactivation", "v2"]
+    assert (left[clean] == 1).all() and (left[["scaling", "dropout"]] < 0.5**25).all()
+    lost = left.index[left < 0.05]
+    assert set(lost) == {"scaling", "dropout", "bn_after_addition", "C"} and (errors.mean()[lost] > 0.03).all()
+    kept = left.index[left > 0.05].drop(["exclusive_gating", "relu_before_addition"])
+    assert (errors.max()[kept] == 0).all() and set(kept) == {
+        "residual",
+        "v2",
+        "relu_only_preactivation",
+        "shortcut_only_gating",
+    }
+    assert 0.4 < left["exclusive_gating"] and errors.min()["exclusive_gating"] > errors.max()["C"]
+    assert 0.2 < left["residual"] < 0.4
+    assert 0 < errors.mean()["relu_before_addition"] < 0.005
+
+
+def test_the_digits_rank_the_ten_units_nearly_as_the_paper_does():
+    published = data.published("cifar").set_index("model")["error_pct_unless_noted"]
+    names = {
+        "residual": "original unit",
+        "bn_after_addition": "BN after addition",
+        "relu_before_addition": "ReLU before addition",
+        "relu_only_preactivation": "ReLU-only pre-activation",
+        "v2": "full pre-activation",
+        "scaling": "constant scaling 0.5, F x0.5",
+        "exclusive_gating": "exclusive gating bg -6",
+        "shortcut_only_gating": "shortcut-only gating bg -6",
+        "C": "1x1 conv shortcut",
+        "dropout": "dropout 0.5 shortcut",
+    }
+    paper = pd.Series({k: float(published[f"R110 {v}"].replace("fail", str(PUBLISHED_FAIL))) for k, v in names.items()})
+    ranks = pd.DataFrame(
+        {"paper": paper, "digits": trained_56()["train_error"].mean(), "left": -direct_gradient_left()}
+    )
+    correlation = ranks.loc[[*names]].corr("spearman")["paper"]
+    assert correlation["digits"] > 0.85 and 0.5 < correlation["left"] < 0.85
+    more = [name for name in names if cost(FAMILIES[name](56)).params > 1.05 * cost(FAMILIES["residual"](56)).params]
+    assert len(more) == 3 and (paper[more] > paper["residual"]).all()
+
+
+def test_signals_of_v1_and_v2_by_depth():
+    stored = pd.read_csv(data.path("signals.csv"))
+    variance = stored.query("family == 'v2' and state == 'fresh'").groupby("unit")["feature_std"].mean() ** 2
+    steps = variance.loc[:9].diff().dropna()
+    assert steps.min() > 0.5 * steps.mean() and steps.max() < 1.6 * steps.mean()
+    cut = stored.query("family == 'residual'").pivot_table("cut_off", ["state", "seed"], "unit")
+    more = cut.loc["trained"] - cut.loc["fresh"]
+    assert (more.loc[:, 4:] > 0).all().all() and cut.loc["trained"].loc[:, 1:].min().min() > 0.15
+    size = stored.pivot_table("gradient_norm", ["family", "state", "seed"], "unit")
+    for family in ("residual", "v2"):
+        growth = size.loc[family, "fresh"]
+        assert ((growth[0] / growth[3]) > 3).all() and ((growth[24] / growth[27]).median()) < 1.5
+
+
+def test_v2_50_has_four_norms_less_than_convolutions():
+    for name, expected in (("resnet_v1_50", (53, 53)), ("resnet_v2_50", (53, 49))):
+        kinds = [layer.kind for layer in trace(name) if not layer.name.endswith("logits")]
+        assert (kinds.count("conv"), kinds.count("batch_norm")) == expected
+
+
+def never_again_at_zero(units, walks=200_000):
+    """The reflected walk of the chapter, in another way: each walk's own steps at once, and their running sums."""
+    random = np.random.default_rng(1)
+    steps = np.concatenate([random.normal(0, np.sqrt(2), (1, walks)), random.standard_normal((units - 1, walks))])
+    sums = np.cumsum(steps, axis=0)
+    reflected = sums - np.minimum(np.minimum.accumulate(sums, axis=0), 0)  # Skorokhod's reflection
+    return np.mean((reflected[1:] > 0).all(axis=0))
+
+
+def test_what_survives_in_a_fresh_v1_is_a_random_walk_and_no_constant_share():
+    stored = pd.read_csv(data.path("v1_depth.csv")).query("family == 'v1'")
+    measured = stored.groupby("layers")[["survived_1", "survived_2", "survived_3"]].mean().mean(axis=1)
+    assert len(measured) >= 4
+    for layers, value in measured.items():
+        units = (layers - 2) // 9
+        assert value == pytest.approx(never_again_at_zero(units), rel=0.1)
+        assert units < 6 or abs(value / 0.902 ** (units - 1) - 1) > 0.3

@@ -47,7 +47,7 @@ PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its ke
     lesions: ("measured", lesions.KEY, 20),
     reach: ("measured", reach.KEY, 30),
     separation: ("measured", separation.KEY, 30),
-    signals: ("measure", signals.KEY, 60),
+    signals: ("measure", signals.KEY, 65),
 }
 
 
