@@ -25,7 +25,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     inception, slim_function,             a description as a tf-slim network; a graph without variables
     frozen_graph, identification,         whose weights a file holds;
     depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
-    training_cost, unit_panel             what a step of training takes; a unit, on sliders
+    training_cost, unit_panel,            what a step of training takes; a unit, on sliders;
+    padding_panel                         where a strided convolution looks, on sliders
     depth_table_panel, onnx_files         the paper's table, to be edited; ONNX files
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build

@@ -1,0 +1,167 @@
+"""Where the windows of a strided convolution stand, under three rules of padding: a panel for size, stride and kernel.
+
+The standard library is all that this needs, so it runs in a browser as it is. `padding_panel` is the panel, and
+`panels.jupyter(padding_panel())` shows it in JupyterLab. Used in notebook 07.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import NamedTuple
+
+from .checks import one_of, positive_int
+from .figures import COLORS, Picture
+from .panels import Panel, Slider
+
+RULES = ("conv2d_same", "SAME", "symmetric")
+_NAMES = {"conv2d_same": "conv2d_same", "SAME": "TensorFlow's SAME", "symmetric": "PyTorch's padding=k//2"}
+
+_WIDTH, _LEFT, _ROW = 760, 175, 46
+_LARGEST = 34  # pixels for one pixel
+
+
+class Windows(NamedTuple):
+    """Along one axis: zeros before and after the pixels, and the pixel at which each window begins, negative in the zeros."""
+
+    before: int
+    after: int
+    begins: tuple[int, ...]
+
+
+def windows(rule: str, size: int, stride: int, kernel: int) -> Windows:
+    """The windows of a convolution of `kernel` x `kernel` over `size` pixels along one axis.
+
+    rule: "conv2d_same", kernel - 1 zeros in all, the odd one after; "SAME", TensorFlow's, as many as the last window needs,
+    the odd one after; "symmetric", kernel // 2 zeros on either side, as PyTorch's Conv2d(padding=kernel // 2). Raises
+    ValueError for another rule and TypeError or ValueError for a number that is not a positive whole one.
+    """
+    one_of("rule", rule, RULES)
+    for name, number in (("size", size), ("stride", stride), ("kernel", kernel)):
+        positive_int(name, number)
+    if rule == "symmetric":
+        before = after = kernel // 2
+    else:
+        total = kernel - 1
+        if rule == "SAME":
+            total = max((_number_kept(size, stride) - 1) * stride + kernel - size, 0)
+        before = total // 2
+        after = total - before
+    number = (before + size + after - kernel) // stride + 1
+    return Windows(before, after, tuple(stride * i - before for i in range(number)))
+
+
+def _number_kept(size: int, stride: int) -> int:
+    """How many pixels the shortcut keeps: 0, stride, 2 stride, ..."""
+    return (size + stride - 1) // stride
+
+
+def shift(found: Windows, size: int, stride: int, kernel: int) -> int | None:
+    """By how many pixels the windows stand after those of the convolution with stride 1 at the pixels that the shortcut keeps;
+    None where they are more or fewer than these pixels, so that the two cannot be added."""
+    if len(found.begins) != _number_kept(size, stride):
+        return None
+    return found.begins[0] + (kernel - 1) // 2
+
+
+def padding_page(size: int = 6, stride: int = 2, kernel: int = 3) -> str:
+    """The page of the panel, an HTML text: what the shortcut keeps, and for each rule where its windows stand, in words, as a
+    picture and as a table. Raises what `windows` does."""
+    found = {rule: windows(rule, size, stride, kernel) for rule in RULES}
+    kept = range(0, size, stride)
+    verdicts = {rule: _verdict(shift(w, size, stride, kernel)) for rule, w in found.items()}
+    agreeing = [rule for rule in RULES if verdicts[rule] == "agrees"]
+    sentence = (
+        f"{size} pixel{'s' if size > 1 else ''}, stride {stride}, kernel {kernel}: the shortcut keeps {_listed(kept)}. "
+        f"{_said(agreeing)} the convolution with stride 1 at these pixels"
+    )
+    others = [f"{_NAMES[rule]}: {verdict}" for rule, verdict in verdicts.items() if verdict != "agrees"]
+    sentence = f"{sentence}. {'; '.join(others)}." if others else f"{sentence}."
+    image = Picture(_svg(found, verdicts, size, stride, kernel).encode(), sentence, _WIDTH)
+    return f"<p>{html.escape(sentence)}</p>{image.html()}{_table(found, verdicts, kernel)}"
+
+
+def _listed(pixels: range) -> str:
+    """A few of them: "pixel 0", "pixels 0, 2, 4", "pixels 0, 1, 2, ... 15"."""
+    if len(pixels) == 1:
+        return "pixel 0"
+    few = ", ".join(map(str, pixels if len(pixels) < 6 else pixels[:3]))
+    return f"pixels {few}{'' if len(pixels) < 6 else f', ... {pixels[-1]}'}"
+
+
+def _said(agreeing: list[str]) -> str:
+    if len(agreeing) == len(RULES):
+        return "All three rules compute"
+    names = " and ".join(_NAMES[rule] for rule in agreeing)
+    return f"{'Only ' if len(agreeing) == 1 else ''}{names} compute{'s' if len(agreeing) == 1 else ''}"
+
+
+def _verdict(by: int | None) -> str:
+    if by is None:
+        return "another number of outputs"
+    if by == 0:
+        return "agrees"
+    return f"{abs(by)} pixel{'s' if abs(by) > 1 else ''} too {'late' if by > 0 else 'early'}"
+
+
+def _centre(begin: int, kernel: int) -> float:
+    return begin + (kernel - 1) / 2
+
+
+def _table(found: dict[str, Windows], verdicts: dict[str, str], kernel: int) -> str:
+    """A row for each rule."""
+    lines = ["<tr><th>rule</th><th>zeros before</th><th>after</th><th>outputs</th><th>first centre</th><th></th></tr>"]
+    for rule, w in found.items():
+        numbers = (w.before, w.after, len(w.begins), f"{_centre(w.begins[0], kernel):g}", verdicts[rule])
+        lines.append(f"<tr><th>{html.escape(_NAMES[rule])}</th>{''.join(f'<td>{n}</td>' for n in numbers)}</tr>")
+    return f'<table class="dataframe">{"".join(lines)}</table>'
+
+
+def _svg(found: dict[str, Windows], verdicts: dict[str, str], size: int, stride: int, kernel: int) -> str:
+    """A strip of pixels for each rule: zeros grey, kept pixels in a green frame, a dot at the centre of each window."""
+    most = kernel // 2  # zeros on a side
+    cell = min(_LARGEST, (_WIDTH - _LEFT - 190) / (size + 2 * most))
+    inset = min(3, cell / 6)
+    zero = _LEFT + most * cell  # where pixel 0 begins
+    high = 26 + len(RULES) * _ROW
+    parts = []
+    for pixel in range(0, size, 1 if cell > 14 else stride * max(1, size // 16)):
+        parts.append(f'<text x="{zero + (pixel + 0.5) * cell:.1f}" y="14" text-anchor="middle">{pixel}</text>')
+    for row, (rule, w) in enumerate(found.items()):
+        y = 24 + row * _ROW
+        agrees = verdicts[rule] == "agrees"
+        color = COLORS["residual" if agrees else "accent"]
+        parts.append(f'<text x="4" y="{y + 21}">{html.escape(_NAMES[rule])}</text>')
+        for pixel in range(-w.before, size + w.after):
+            fill = "white" if 0 <= pixel < size else "#e4e4e4"
+            parts.append(_square(zero + pixel * cell, y, cell, f'fill="{fill}" stroke="#bbbbbb"'))
+        for pixel in range(0, size, stride):
+            style = f'fill="none" stroke="{COLORS["shortcut"]}" stroke-width="2.5"'
+            parts.append(_square(zero + pixel * cell + inset, y + 3, cell - 2 * inset, style, 28))
+        left = zero + w.begins[0] * cell
+        parts.append(f'<path d="M{left + 1:.1f} {y + 38}h{kernel * cell - 2:.1f}" stroke="{color}" stroke-width="3"/>')
+        for begin in w.begins:
+            x = zero + (_centre(begin, kernel) + 0.5) * cell
+            parts.append(f'<circle cx="{x:.1f}" cy="{y + 17}" r="{min(6, cell / 4):.1f}" fill="{color}"/>')
+        weight = "normal" if agrees else "bold"
+        right = zero + (size + most) * cell + 12
+        parts.append(
+            f'<text x="{right:.1f}" y="{y + 21}" fill="{color}" font-weight="{weight}">{verdicts[rule]}</text>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {high}" font-family="sans-serif" font-size="12">'
+        f'<rect width="{_WIDTH}" height="{high}" fill="white"/>{"".join(parts)}</svg>'
+    )
+
+
+def _square(x: float, y: float, width: float, style: str, height: float = _LARGEST) -> str:
+    return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}" {style}/>'
+
+
+def padding_panel(size: int = 6, stride: int = 2, kernel: int = 3) -> Panel:
+    """Controls for the arguments of `padding_page`, and the page: Panel. Arguments: where the controls stand at first."""
+    controls = (
+        Slider("size", "size (pixels)", 1, max(16, size), size),
+        Slider("stride", "stride", 1, max(4, stride), stride),
+        Slider("kernel", "kernel", 1, max(7, kernel), kernel),
+    )
+    return Panel(controls, padding_page)
