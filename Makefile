@@ -1,7 +1,7 @@
 # `make lab` and `make test` are all a newcomer types: each makes .venv and installs requirements.lock first. The parts of
 # `make test` are `make unit`, `make browser` and `make check-notebooks`.
 # `make notebooks` runs every notebook and keeps its outputs; `make lock` renews requirements.lock; `make bench` times ResNet
-# V2 beside its peers in other libraries (see README.md).
+# V2 beside its peers in other libraries (see README.md), after a check of the PyTorch that notebook 07 prints.
 
 SHELL := /bin/bash
 PYTHON ?=
@@ -65,6 +65,7 @@ notebooks: $(READY)
 BENCH_CSV ?= build/engine_times.csv
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[bench]'
+	$(BIN)/python -m experiments.torch_unit
 	mkdir -p build && $(BIN)/python -m experiments.bench_forward --csv $(BENCH_CSV)
 
 # The first of these that is Python 3.11 to 3.13 and can make a virtual environment.

@@ -18,6 +18,7 @@
     shortcut_strength  data/shortcut_strength.csv shortcuts and residuals of other strengths (notebook 06)
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
+    torch_unit         -                          the PyTorch that notebook 07 prints, beside the library (`make bench`)
     layer_times        data/layer_times.csv       every convolution of ResNet V2-152 alone (notebook 08)
     bench_forward      build/engine_times.csv     the forward pass in eleven engines (`make bench`, notebook 08)
     bench_unread       data/unread_times.csv      ResNet-50 in Keras' layout, with the pixels that nobody reads and without
