@@ -97,10 +97,16 @@ def signals(
         x, residuals, gates = unit_tensors(architecture, end_points)
         fetches = x, tf.gradients(loss, x), tf.gradients(loss, x, stop_gradients=residuals + gates)
         with session(graph) as running:
-            running.run(tf.compat.v1.global_variables_initializer())
-            if weights is not None:
-                _assign(running, _by_name(weights))
+            initialize(running, weights)
             return running.run(fetches)
+
+
+def initialize(running: tf.compat.v1.Session, weights: Weights | None = None) -> None:
+    """Gives the variables of the graph their initial values, or these: name -> array, or a file."""
+    initializers = {variable.initializer: variable.op.name for variable in tf.compat.v1.global_variables()}
+    values = {} if weights is None else _by_name(weights)
+    feed = {initial.inputs[1]: values[name] for initial, name in initializers.items()} if values else {}
+    running.run(list(initializers), feed)
 
 
 def _by_name(weights):
@@ -108,12 +114,6 @@ def _by_name(weights):
         return weights
     with np.load(weights) as saved:
         return dict(saved)
-
-
-def _assign(running, values):
-    """Initializes the variables of the graph once more, each with its value in the place of its initial one."""
-    initializers = {variable.initializer: variable.op.name for variable in tf.compat.v1.global_variables()}
-    running.run(list(initializers), {initial.inputs[1]: values[name] for initial, name in initializers.items()})
 
 
 def table(x: Arrays, gradients: Arrays, through_shortcuts: Arrays) -> pd.DataFrame:
