@@ -7,14 +7,19 @@ About five minutes on one core; rows that are in the file are not made again. Po
 
     radial     sin(5 pi |x|), a simple relative of the functions of Eldan and Shamir 2016 (arXiv:1512.03965)
     ridge      sin(5 pi sqrt(dimension) x_1): the control, it depends on one direction only. The root makes up for the
-               smaller part of the radius that one coordinate has, so that it oscillates over the points as often as the
-               radial one
+               smaller part of the radius that one coordinate has in the root mean square. Along a diameter the ridge has
+               5 sqrt(dimension) periods and the radial function 5, so that the control is the harder of the two
     sawtooth   four teeth over the first coordinate, which three layers of two units represent exactly (Telgarsky 2015,
                arXiv:1509.08101), and one hidden layer of eight as well
 
 Networks of ReLU units, one hidden layer of `widths` units or two, of the same number of parameters up to 1 %, are fitted by
 Adam to new points in every step. Error: mean square of the difference on 10,000 other points over the variance of the
 target: 0 is perfect, 1 is as good as the mean.
+
+The sawtooth was first fitted by 2-2-2 (19 parameters), 8 (25) and 64 units (193), and only the last one learned it: a
+comparison of sizes as much as of depths. A prediction, written down before its first row, for a deep network of about the
+size of the 64: three layers of eight units (169) come to a mean error of 0.1 or less at the best of the three rates, so that
+depth is no obstacle where there are units to spare. Refuted above 0.3.
 """
 
 from __future__ import annotations
@@ -143,7 +148,7 @@ def grid() -> Iterator[tuple[str, int, Widths]]:
         yield from ((target, dimension, widths) for widths in equal_widths(dimension))
     _, (width,) = equal_widths(8)
     yield "radial", 8, (10 * width,)
-    yield from (("sawtooth", 1, widths) for widths in ((2, 2, 2), (8,), (64,)))
+    yield from (("sawtooth", 1, widths) for widths in ((2, 2, 2), (8,), (64,), (8, 8, 8)))
 
 
 def _jobs():

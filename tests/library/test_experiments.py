@@ -39,7 +39,7 @@ def same(found, stored, tolerance):
 
 
 PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its key, the number of jobs)
-    depth: ("fit", depth.KEY, 300),
+    depth: ("fit", depth.KEY, 315),
     designs: ("run", ["design", "seed"], 40),
     highway_depth: ("measured", highway_depth.KEY, 30),
     inception_growth: ("measure", ["statistics", "seed"], 10),
@@ -73,7 +73,7 @@ def test_the_row_of_a_fit_that_is_missing_is_made_and_no_other(tmp_path, monkeyp
     depth.main(path)
     rows = [f"{line},{0.25}\n" for line in (lines[5].rpartition(",")[0], lines[-1].rpartition(",")[0])]
     assert path.read_text() == "".join(lines[:5] + lines[6:-1] + rows)
-    assert fitted == [("radial", 1, (384,), 0.01, 0), ("sawtooth", 1, (64,), 0.03, 4)]
+    assert fitted == [("radial", 1, (384,), 0.01, 0), ("sawtooth", 1, (8, 8, 8), 0.03, 4)]
 
 
 def test_a_network_is_added_with_all_its_rows(tmp_path, monkeypatch):
