@@ -54,7 +54,7 @@ the same way, to about half of that. Of networks of 56 layers unless it says oth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,21 @@ def unit_gradients(before: tf.Tensor, residual: tf.Tensor, after: tf.Tensor) -> 
     return gradient, along_shortcut, along_residual
 
 
+def forward_values(gradients: Iterable[tf.Tensor], forward: Collection[tf.Operation]) -> list[tf.Tensor]:
+    """What gradients read of the forward pass, whose operations are given: fed, they need not be computed again."""
+    found, seen, waiting = [], set(), [tensor.op for tensor in gradients]
+    while waiting:
+        for tensor in waiting.pop().inputs:
+            if tensor.name in seen:
+                continue
+            seen.add(tensor.name)
+            if tensor.op not in forward:
+                waiting.append(tensor.op)
+            elif tensor.dtype.is_floating:
+                found.append(tensor)
+    return found
+
+
 def longer(parts: Sequence[np.ndarray], along_shortcut: Sequence, along_residual: Sequence) -> list[np.ndarray]:
     """new[k] = S^T old[k] + J^T old[k - 1], from the S^T and the J^T of each old part."""
     inner = [s + r for s, r in zip(along_shortcut[1:], along_residual[:-1], strict=True)]
@@ -124,15 +139,17 @@ def gradient_parts(
         x, residuals, gates = unit_tensors(architecture, end_points)
         if gates:
             raise ValueError("a gated unit has three gradients, by way of its shortcut, its residual and its gate")
+        forward = set(graph.get_operations())
         units = [unit_gradients(*unit) for unit in zip(x[:-1], residuals, x[1:], strict=True)]
+        read = [forward_values(along, forward) for _, *along in units]
         ends = tf.gradients(loss, [x[0], x[-1]])
         with session(graph) as running:
             initialize(running, weights)
-            states, (whole, last) = running.run((x, ends))
+            values, (whole, last) = running.run((read, ends))
             parts = [last]
-            for (gradient, *along), before, state in reversed(list(zip(units, x, states, strict=False))):
-                # The unit runs forward again from its stored state, and from nowhere before.
-                pairs = [running.run(along, {gradient: part, before: state}) for part in parts]
+            for (gradient, *along), tensors, known in reversed(list(zip(units, read, values, strict=True))):
+                feed = dict(zip(tensors, known, strict=True))
+                pairs = [running.run(along, {**feed, gradient: part}) for part in parts]
                 parts = longer(parts, *zip(*pairs, strict=True))
     missed = np.linalg.norm(np.sum(parts, axis=0) - whole) / np.linalg.norm(whole)
     if not missed < TOLERANCE:
