@@ -339,3 +339,135 @@ def test_the_networks_of_the_lesion_study_are_those_of_notebook_02():
     assert len(both) == 15
     assert (both["train_error_whole"] - both["train_error"]).abs().max() < 0.005
     assert (both["test_error_whole"] - both["test_error"]).abs().max() < 0.03
+
+
+# What the chapter says of the stored numbers
+
+
+def test_short_paths_are_rare_and_the_gradient_comes_along_them():
+    """54 units, as Veit et al. 2016 have them: 0.45 % of the paths have the lengths 5 to 17."""
+    counts = [math.comb(54, k) for k in range(55)]
+    assert round(100 * sum(counts[5:18]) / 2**54, 2) == 0.45
+    assert sum(counts[18:37]) / 2**54 > 0.99 and sum(counts[:5]) / 2**54 < 1e-9
+
+
+@functools.cache
+def spectra():
+    """Of every network and state of data/path_spectrum.csv: what the chapter's table has, and more."""
+    rows = pd.read_csv(data.path("path_spectrum.csv"))
+    found = []
+    for key, one in rows.groupby(["family", "state", "seed"]):
+        norm = one["norm"] / one["gradient_norm"]
+        mean = (one["length"] * one["share"]).sum()
+        squares = norm**2 / (norm**2).sum()
+        variance = ((one["length"] - mean) ** 2 * one["share"]).sum()
+        binomial = mean * (1 - mean / one["length"].max())
+        off = (one["share"] - squares).abs().max()
+        found.append((*key, mean, norm.sum(), (norm**2).sum(), off, one["share"].min(), variance / binomial))
+        assert one["share"].sum() == pytest.approx(1, abs=1e-4)
+        assert (one["paths"] == [math.comb(len(one) - 1, k) for k in one["length"]]).all()
+    columns = ["family", "state", "seed", "mean", "norms", "squares", "off", "least", "narrow"]
+    return pd.DataFrame(found, columns=columns).set_index(["family", "state"])
+
+
+@pytest.mark.parametrize("family", ["residual", "v2"])
+def test_the_predictions_about_the_spectrum_of_56_layers(family):
+    fresh, trained, batch = (spectra().loc[(family, state)] for state in ("fresh", "trained", "trained, batch"))
+    assert len(fresh) == len(trained) == len(batch) == 5
+    assert fresh["off"].max() < 0.05 and fresh["least"].min() > -0.02
+    assert fresh["mean"].between(5, 8.5).all() and fresh["norms"].between(2, 4).all()
+    low, high, sampled = {"residual": (3, 6.5, 6.5), "v2": (4, 8, 8.3)}[family]
+    assert low < trained["mean"].median() < high and trained["mean"].max() < sampled
+    assert fresh["mean"].median() - batch["mean"].median() > 0.5
+    assert trained["norms"].max() < 2 and trained["least"].min() > -0.02
+    assert trained["narrow"].median() < 1
+
+
+def test_trained_v2_has_longer_paths_than_v1():
+    means = spectra().xs("trained", level="state").set_index("seed", append=True)["mean"]
+    assert (means["v2"] > means["residual"]).sum() >= 4
+
+
+def test_sampled_paths_seemed_to_cancel_much_more():
+    """The norms of single paths, of data/lesions.csv, sum to many times the gradient: what cancels has one length."""
+    rows = pd.read_csv(data.path("lesions.csv")).query("layers == 56")
+    norms = rows[rows["lesion"] == "path"].groupby(["family", "seed", "number"])["gradient_norm"].mean().unstack()
+    whole = rows[rows["lesion"] == "gradient"].groupby(["family", "seed"])["gradient_norm"].mean()
+    ratio = ((norms * [math.comb(27, k) for k in norms.columns]).sum(axis=1) / whole).groupby("family")
+    assert dict(ratio.median().round()) == {"residual": 31, "v2": 176}
+    assert ratio.min()["residual"] > 20 and ratio.min()["v2"] > 100
+
+
+def test_nine_units_have_long_paths_and_longer_ones_when_trained():
+    means = spectra().loc["fashion_resnet_v2_20"].set_index("seed", append=True)["mean"]
+    assert means.min() > 4.5  # against the prediction
+    assert means["trained, batch", 0] > means["fresh"].max()
+
+
+@functools.cache
+def lesion_costs():
+    rows = pd.read_csv(data.path("lesion_costs.csv"))
+    rows["test_error"] *= 100
+    return rows
+
+
+def test_lesions_have_two_populations_and_v1_and_v2_are_alike():
+    rows = lesion_costs()
+    means = rows[rows["lesion"].isin(["spare", "hit"])].groupby(["lesion", "number", "family"])["test_error"].mean()
+    means = means.unstack("family").drop(12, level="number")
+    assert (means.loc["hit"] - means.loc["spare"]).min().min() >= 15
+    assert ((means["residual"] - means["v2"]).abs() >= 10).sum() < 2
+
+
+def test_a_residual_network_needs_its_first_units_and_a_plain_one_all():
+    rows = pd.read_csv(data.path("lesions.csv"))
+    single = rows[rows["lesion"] == "remove"].query("number == 1").astype({"units": int})
+    mean = 100 * single.groupby(["family", "layers", "units"])["test_error"].mean()
+    whole = 100 * rows[rows["lesion"] == "none"].groupby(["family", "layers"])["test_error"].mean()
+    assert mean["plain", 20].min() > 85
+    for network in (("residual", 20), ("residual", 56), ("v2", 56)):
+        assert mean[network].idxmax() == 0 and mean[network][0] - whole[network] > 40
+    assert (mean["residual", 56].loc[4:] - whole["residual", 56]).max() < 1.5
+    assert (mean["v2", 56].loc[4:] - whole["v2", 56]).max() < 3
+
+
+def test_shared_weights_do_as_well_on_the_digits():
+    rows = pd.read_csv(data.path("variants.csv"))
+    rows = rows[rows["family"].isin(["v2", "recurrent"]) & (rows["augment"] == 0) & (rows["layers"] <= 56)]
+    assert len(rows) == 40 and rows["error"].isna().all()
+    of_test = rows.groupby(["layers", "family"])["test_error"].agg(["mean", "min", "max"]).unstack("family")
+    low, high = of_test["min"], of_test["max"]
+    assert ((low["recurrent"] <= high["v2"]) & (low["v2"] <= high["recurrent"])).all()
+    assert (of_test["mean"]["v2"] - of_test["mean"]["recurrent"]).abs().max() < 0.01
+    loss = rows.groupby(["layers", "family"])["train_loss"].mean().unstack("family")
+    assert list(loss["recurrent"] > 1.1 * loss["v2"]) == [False, False, False, True]
+
+
+def test_narrow_layers_do_not_find_their_teeth():
+    rows = pd.read_csv(data.path("depth.csv"))
+    teeth = rows[rows["target"] == "sawtooth"]
+    narrow = teeth[teeth["widths"] == "2-2-2"]["error"]
+    assert len(narrow) == 15 and (narrow > 0.99).sum() == 14 and round(narrow.min(), 2) == 0.93
+    best = teeth.groupby(["widths", "learning_rate"])["error"].mean().groupby("widths").min()
+    assert best["8"] > 0.8 and best["64"] < 0.001
+    assert 0.1 < best["8-8-8"] < 0.3  # against the prediction of 0.1 or less, and not refuted
+    assert teeth[teeth["widths"] == "8-8-8"]["error"].min() < 1e-4
+    sizes = teeth.groupby("widths")["params"].first()
+    assert dict(sizes) == {"2-2-2": 19, "8": 25, "8-8-8": 169, "64": 193}
+
+
+def test_the_ridge_is_as_much_a_matter_of_depth_as_the_spheres():
+    rows = pd.read_csv(data.path("depth.csv")).query("target != 'sawtooth' and params < 10_000")
+    rates = rows.groupby(["target", "hidden_layers", "dimension", "learning_rate"])["error"].mean()
+    best = rates.groupby(["target", "hidden_layers", "dimension"]).min().unstack("hidden_layers")
+    assert (best[2] < best[1]).all()
+    x = DEPTH.points(10_000, 8, np.random.default_rng(0))
+    ridge, kinks = DEPTH.TARGETS["ridge"](x).numpy(), np.linspace(-1, 1, 139)
+    dots = DEPTH.TARGETS["ridge"](np.stack([kinks] + [0 * kinks] * 7, axis=1)).numpy()
+    by_hand = np.mean((np.interp(x[:, 0], kinks, dots) - ridge) ** 2) / ridge.var()
+    assert by_hand < 0.002 < 0.5 < best[1]["ridge", 8]
+
+
+def test_the_networks_of_512_teeth_have_61_and_3073_parameters():
+    assert DEPTH.params(1, (2,) * 10) == 4 + 9 * 6 + 3 == 61
+    assert DEPTH.params(1, (1024,)) == 3 * 1024 + 1 == 3073
