@@ -1,6 +1,6 @@
 """What the programs that add networks to one file have in common: their command line, and that they run what the file lacks.
 
-Used by `experiments.atlas`, `causes`, `highway_depth`, `leaky`, `reach` and `separation`.
+Used by `experiments.atlas`, `causes`, `highway_depth`, `leaky`, `lesion_costs`, `path_spectrum`, `reach` and `separation`.
 """
 
 from __future__ import annotations
