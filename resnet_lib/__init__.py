@@ -13,7 +13,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     recipe, weight_files, data_files,     of weights, and of data/; signals and gradients of fresh networks, from
     mean_field                            formulas
     blocks, shortcuts, graph_cost         lists of units; what any TensorFlow graph costs
-    other_nets, known_weights             networks that are not lists of units; files of released weights
+    other_nets, known_weights,            networks that are not lists of units; files of released weights;
+    block_text                            Blocks as one types them
     architectures, weight_names           whole networks, and all that are named; what files call their variables
     accounting, resnet_utils,             the closed form; what every residual network needs; an Architecture as
     descriptions                          numbers and texts
@@ -27,7 +28,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
     training_cost, unit_panel,            what a step of training takes; a unit, on sliders;
     padding_panel                         where a strided convolution looks, on sliders
-    depth_table_panel, onnx_files         the paper's table, to be edited; ONNX files
+    depth_table_panel, explorer_page,     the paper's table, to be edited; a text of Blocks, explored;
+    onnx_files                            ONNX files
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build
     keras_layer, data                     a Network that Keras trains; what stands in data/

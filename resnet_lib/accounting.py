@@ -9,6 +9,7 @@ count as none. Parameters are the trainable ones: weights, biases, and gamma and
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -171,7 +172,12 @@ def trace(
     `architectures.get_architecture`. Names are those of the graph below the network's own scope
     ("block1/unit_1/bottleneck_v2/conv1"). Raises ValueError or TypeError naming the argument at fault.
     """
-    net = get_architecture(architecture, image_size, num_classes, **changes)
+    return list(_layers(get_architecture(architecture, image_size, num_classes, **changes)))
+
+
+@lru_cache(maxsize=16)
+def _layers(net: Architecture) -> tuple[Layer, ...]:
+    """The layers of `trace`, kept for who asks again: a page asks for costs, memory and time, all of one network."""
     layers = [input_layer("images", height_and_width(net.image_size), net.channels_in)]
     layers += _root_layers(layers[0], net)
     for block, i, unit, rate, dense in _placed(net):
@@ -184,7 +190,7 @@ def trace(
         layers.append(global_pool(layers[-1], "pool5"))
     if net.num_classes is not None:
         layers.append(convolution(layers[-1], "logits", net.num_classes, 1, bias=True))
-    return layers
+    return tuple(layers)
 
 
 def cost(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .accounting import Cost, by_unit, total, trace
 from .architectures import Architecture, get_architecture
+from .block_text import written_blocks
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
 from .checks import OWN, list_of, one_of, positive_int
 from .figures import COLORS, Picture
@@ -21,7 +22,7 @@ from .layers import Layer
 from .panels import Choice, Panel, Slider, jupyter
 from .roofline import BYTES, DEVICES, Device, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS
-from .units import COUNTED_KINDS, SHORTCUTS, unit_kind
+from .units import COUNTED_KINDS, SHORTCUTS
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -113,7 +114,7 @@ class Exploration(NamedTuple):
 
     def code(self) -> str:
         """The Blocks as they are typed, units of one kind in a row counted."""
-        return "\n".join(["[", *(f"    {_typed(block)}," for block in self.architecture.blocks), "]"])
+        return written_blocks(self.architecture.blocks)
 
     def summary(self) -> str:
         """Layers, parameters, MACs and memory in a sentence; of a device, what it needs there in another."""
@@ -126,10 +127,23 @@ class Exploration(NamedTuple):
         return f"{costs}. {_on_device(self.prediction)}" if self.prediction else costs
 
     def _repr_html_(self) -> str:
-        svg, alt = picture(self)
-        image = Picture(svg.encode(), alt, _WIDTH).html()
         code = f"<pre>{html.escape(self.code())}</pre>"
-        return f"<p>{html.escape(self.summary())}</p>{image}{_table(self.rows)}{code}"
+        return f"<p>{html.escape(self.summary())}</p>{self.image()}{self.table()}{code}"
+
+    def image(self) -> str:
+        """The picture as an HTML text, with the same in words."""
+        svg, alt = picture(self)
+        return Picture(svg.encode(), alt, _WIDTH).html()
+
+    def table(self) -> str:
+        """The rows as an HTML table."""
+        columns = _COLUMNS[: len(self.rows[0].texts())]
+        lines = ["".join(f'<th scope="col">{column}</th>' for column in columns)]
+        for row in self.rows:
+            name, *cells = (html.escape(text) for text in row.texts())
+            lines.append(f'<th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
+        head, *body = (f"<tr>{line}</tr>" for line in lines)
+        return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
 
 def _on_device(found: Prediction) -> str:
@@ -141,25 +155,6 @@ def _on_device(found: Prediction) -> str:
 
 
 _COLUMNS = ["stage", *Stage._fields[1:]]
-
-
-def _typed(block: Block) -> str:
-    """A Block as it is typed: units that are alike counted."""
-    runs = []
-    for unit, run in groupby(block.args):
-        times = len(list(run))
-        runs.append(f"[{tuple(unit)}] * {times}" if times > 1 else f"[{tuple(unit)}]")
-    return f'Block("{block.scope}", "{unit_kind(block.unit_fn).name}", {" + ".join(runs)})'
-
-
-def _table(rows: Sequence[Stage]) -> str:
-    columns = _COLUMNS[: len(rows[0].texts())]
-    lines = ["".join(f'<th scope="col">{column}</th>' for column in columns)]
-    for row in rows:
-        name, *cells = (html.escape(text) for text in row.texts())
-        lines.append(f'<th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
-    head, *body = (f"<tr>{line}</tr>" for line in lines)
-    return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
 
 def explore(
@@ -212,7 +207,7 @@ def picture(exploration: Exploration) -> tuple[str, str]:
     stages = [row for row in exploration.rows if row.units]
     widest = max(max(row.size) for row in stages)
     most_macs = max(row.macs / row.units for row in stages)
-    step = min(36, (_WIDTH - 20 * len(stages)) / sum(row.units for row in stages))
+    step = max(0.5, min(36, (_WIDTH - 20 * len(stages)) / sum(row.units for row in stages)))
     x = 0.0
     parts = []
     for row in stages:

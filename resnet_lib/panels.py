@@ -1,13 +1,15 @@
 """Panels: whatever a reader moves, apart from the screen that it is shown on.
 
 A Panel is controls and a function from their values to a page, in the standard library alone, so that it runs in a browser as
-it is. `jupyter` is the shell around one for JupyterLab. `exploration.explorer_panel` makes the first.
+it is. `jupyter` is the shell around one for JupyterLab; the web book has another, in JavaScript, which knows the controls from
+`described`. `exploration.explorer_panel` makes the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -32,6 +34,34 @@ class Choice(NamedTuple):
     value: str
 
 
+class Text(NamedTuple):
+    """A box for a text of several lines; value: what stands there at first."""
+
+    name: str
+    label: str
+    value: str
+
+
+class Preset(NamedTuple):
+    """A control that sets others: presets holds for each text to choose the values of these by their names. It has no value of
+    its own, and shows the preset that the others make up, if any."""
+
+    name: str
+    label: str
+    presets: Mapping[str, Mapping[str, int | str]]
+
+
+class Pin(NamedTuple):
+    """A switch that keeps what the other controls say now. Its value is that, as JSON, or nothing, which it is at first."""
+
+    name: str
+    label: str
+    value: str = ""
+
+
+Control = Slider | Choice | Text | Preset | Pin
+
+
 class Panel(NamedTuple):
     """What a reader moves, without a screen to show it on.
 
@@ -39,35 +69,81 @@ class Panel(NamedTuple):
     raises for no combination of values: what is wrong with one is the page then.
     """
 
-    controls: tuple[Slider | Choice, ...]
+    controls: tuple[Control, ...]
     show: Callable[..., str]
 
     def start(self) -> dict[str, int | str]:
         """The value of each control at first."""
-        return {control.name: control.value for control in self.controls}
+        return {control.name: control.value for control in self.controls if not isinstance(control, Preset)}
+
+    def described(self) -> list[dict[str, Any]]:
+        """The controls as JSON has them: "kind" ("slider", "choice", ...) and the fields of each."""
+        return [{"kind": type(control).__name__.lower(), **control._asdict()} for control in self.controls]
 
 
 def jupyter(panel: Panel) -> ipywidgets.VBox:
     """A panel in JupyterLab: an ipywidgets.VBox, first the controls in two columns, then the page."""
     import ipywidgets
 
-    widgets = {}
+    widgets = {control.name: _widget(control) for control in panel.controls}
+    values = {name: widgets[name] for name in panel.start()}
     for control in panel.controls:
-        if isinstance(control, Slider):
-            made = ipywidgets.IntSlider(control.value, control.low, control.high, description=control.label)
-        else:
-            made = ipywidgets.Dropdown(options=control.options, value=control.value, description=control.label)
-        widgets[control.name] = made
+        if isinstance(control, Preset):
+            _set_others(widgets[control.name], control, values)
+        if isinstance(control, Pin):
+            _keep_others(widgets[control.name], values)
     page = ipywidgets.HTML()
     page.add_class("jp-RenderedHTMLCommon")  # the look of JupyterLab's own tables
 
     def show(_=None):
-        page.value = panel.show(**{name: widget.value for name, widget in widgets.items()})
+        page.value = panel.show(**{name: _value(widget) for name, widget in values.items()})
 
-    for widget in widgets.values():
+    for widget in values.values():
         widget.observe(show, "value")
     show()
     column = list(widgets.values())
     middle = len(column) // 2
     columns = [ipywidgets.VBox(column[:middle]), ipywidgets.VBox(column[middle:])]
     return ipywidgets.VBox([ipywidgets.HBox(columns), page])
+
+
+def _widget(control: Control) -> ipywidgets.Widget:
+    import ipywidgets
+
+    match control:
+        case Slider():
+            return ipywidgets.IntSlider(control.value, control.low, control.high, description=control.label)
+        case Choice():
+            return ipywidgets.Dropdown(options=control.options, value=control.value, description=control.label)
+        case Text():
+            return ipywidgets.Textarea(control.value, rows=6, description=control.label)
+        case Preset():
+            return ipywidgets.Dropdown(options=[*control.presets], value=None, description=control.label)
+        case Pin():
+            return ipywidgets.ToggleButton(description=control.label)
+
+
+def _value(widget: ipywidgets.Widget) -> int | str:
+    """What a widget stands at; of a switch, what it keeps."""
+    return getattr(widget, "kept", widget.value)
+
+
+def _set_others(dropdown: ipywidgets.Dropdown, control: Preset, values: dict[str, ipywidgets.Widget]) -> None:
+    """Lets the choice of a preset set the others."""
+
+    def choose(_):
+        for name, value in control.presets.get(dropdown.value, {}).items():
+            values[name].value = value
+
+    dropdown.observe(choose, "value")
+
+
+def _keep_others(switch: ipywidgets.ToggleButton, values: dict[str, ipywidgets.Widget]) -> None:
+    """Lets a switch keep what the others say at the moment."""
+    switch.kept = ""
+
+    def keep(_):
+        others = {name: widget.value for name, widget in values.items() if widget is not switch}
+        switch.kept = json.dumps(others) if switch.value else ""
+
+    switch.observe(keep, "value")

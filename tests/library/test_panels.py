@@ -1,4 +1,6 @@
-from resnet_lib.panels import Choice, Panel, Slider, jupyter
+import json
+
+from resnet_lib.panels import Choice, Panel, Pin, Preset, Slider, Text, jupyter
 
 
 def test_jupyter_shows_any_panel_and_follows_its_controls():
@@ -13,3 +15,27 @@ def test_jupyter_shows_any_panel_and_follows_its_controls():
     assert page.value == "<p>7 pears</p>"
     choice.value = "apples"
     assert page.value == "<p>7 apples</p>"
+
+
+def test_a_preset_sets_others_a_text_is_typed_and_a_switch_keeps_what_they_say():
+    presets = {"few": {"n": 1, "what": "kiwis"}, "many": {"n": 9, "what": "figs"}}
+    controls = (
+        Preset("size", "size", presets),
+        Slider("n", "n", 0, 9, 4),
+        Text("what", "what", "pears"),
+        Pin("pin", "pin"),
+    )
+    panel = Panel(controls, lambda n, what, pin: f"{n} {what} {pin}")
+    assert panel.start() == {"n": 4, "what": "pears", "pin": ""}
+    assert panel.described()[2] == {"kind": "text", "name": "what", "label": "what", "value": "pears"}
+    assert json.loads(json.dumps(panel.described()))[0]["presets"] == presets
+    columns, page = jupyter(panel).children
+    (size, n), (what, pin) = (column.children for column in columns.children)
+    assert page.value == "4 pears "
+    size.value = "many"
+    assert page.value == "9 figs "
+    pin.value = True
+    what.value = "plums"
+    assert page.value == '9 plums {"n": 9, "what": "figs"}'
+    pin.value = False
+    assert page.value == "9 plums "

@@ -1,0 +1,182 @@
+"""A network as a text of Blocks, explored: a panel that reads the text, counts it, and sets it beside a design that was pinned.
+
+The standard library is all that this needs, so it runs in a browser as it is: it is the page Explorer of the web book.
+`text_panel` is the panel, and `panels.jupyter(text_panel())` shows it in JupyterLab.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from .architectures import ARCHITECTURES, Architecture
+from .block_text import read_blocks, written_blocks
+from .blocks import CIFAR_ROOT, IMAGENET_ROOT, LAYOUTS
+from .checks import one_of
+from .exploration import Exploration, explore
+from .panels import Choice, Panel, Pin, Preset, Slider, Text
+from .roofline import BYTES, DEVICES
+from .traffic import COUNTED_SHORTCUTS
+from .training_cost import training_memory
+from .units import SHORTCUTS, STRIDE_IN
+
+ROOTS = {"ImageNet": IMAGENET_ROOT, "CIFAR": CIFAR_ROOT, "none": None}
+AS_TYPED = "as typed"
+
+
+class Figure(NamedTuple):
+    """One number of a network: what it is, the number or None where there is none, and how it is printed."""
+
+    name: str
+    value: float | None
+    form: str = ",.0f"
+
+    def text(self) -> str:
+        return "not known" if self.value is None else format(self.value, self.form)
+
+
+def design_of(
+    blocks: str, root: str, shortcut: str, stride_in: str, layout: str, image_size: int, num_classes: int
+) -> Architecture:
+    """The network that the controls describe: Architecture. Raises ValueError or TypeError naming what is wrong."""
+    first = ROOTS[one_of("root", root, ROOTS)]
+    net = Architecture("design", read_blocks(blocks), first, shortcut, stride_in, image_size, num_classes)
+    return net.variant(layout=None if layout == AS_TYPED else layout)
+
+
+def explorer_page(
+    device: str = "H200", precision: str = "float32", batch_size: int = 32, pinned: str = "", **design: Any
+) -> str:
+    """The page, an HTML text: a design in a sentence, in numbers, as a picture and block by block. Beside its numbers stand
+    those of the design that was pinned, if any, and the difference.
+
+    design: the arguments of `design_of`; pinned: these and the first three, as JSON. Raises ValueError or TypeError naming the
+    argument at fault.
+    """
+    found, figures = _explored(device, precision, batch_size, **design)
+    other = _explored(**_pinned(pinned)) if pinned else None
+    page = [f"<p>{html.escape(found.summary())}.</p>{_figures(figures, other and other[1])}{found.image()}"]
+    if other:
+        page.append(f"<p>Pinned:</p>{other[0].image()}")
+    return "".join([*page, found.table(), _code(found.architecture)])
+
+
+@lru_cache(maxsize=4)  # the pinned design stays while the other changes
+def _explored(
+    device: str = "H200", precision: str = "float32", batch_size: int = 32, **design: Any
+) -> tuple[Exploration, list[Figure]]:
+    net = design_of(**design)
+    on_device = DEVICES[one_of("device", device, DEVICES)]
+    predicted = net.shortcut in COUNTED_SHORTCUTS and precision in on_device.tflops
+    found = explore(net, device=on_device if predicted else None, batch_size=batch_size, precision=precision)
+    last_block = [row for row in found.rows if row.units][-1]
+    prediction = found.prediction
+    memory = _training_memory(net, batch_size)
+    return found, [
+        Figure("layers", net.layers),
+        Figure("units", sum(net.units)),
+        *(Figure(name, value) for name, value in zip(("parameters", "MACs", "activations"), found.cost, strict=True)),
+        Figure("receptive field (pixels)", last_block.receptive_field),
+        Figure("memory of a training step (MB)", memory and memory / 1e6),
+        Figure("least time of a batch (ms)", prediction and prediction.seconds * 1e3, ",.3f"),
+        Figure("most images/s", prediction and prediction.images_per_s),
+    ]
+
+
+def _training_memory(net: Architecture, batch_size: int) -> int | None:
+    """Bytes, or None where what training keeps has no closed form."""
+    try:
+        return training_memory(net, batch_size).total
+    except ValueError:
+        return None
+
+
+def _pinned(text: str) -> dict[str, Any]:
+    """The values that were pinned. Raises ValueError where the text holds anything else."""
+    try:
+        values = json.loads(text)
+    except (RecursionError, ValueError):
+        values = None
+    names = {*presets()["resnet_v1_50"], "device", "precision", "batch_size"}
+    known = isinstance(values, dict) and values.keys() == names
+    if not known or not all(isinstance(value, int | str) for value in values.values()):
+        raise ValueError("pinned: this is no design that was pinned here; pin one again")
+    return values
+
+
+def _figures(figures: list[Figure], other: list[Figure] | None) -> str:
+    """The numbers as a table, with those of the pinned design and the differences where there is one."""
+    heads = ["", "this design", *(["pinned", "difference"] if other else [])]
+    rows = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    for i, figure in enumerate(figures):
+        cells = [figure.text(), *([other[i].text(), _difference(figure, other[i])] if other else [])]
+        rows.append(f'<th scope="row">{html.escape(figure.name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
+    return f'<table class="figures">{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
+
+
+def _difference(figure: Figure, other: Figure) -> str:
+    if figure.value is None or other.value is None:
+        return ""
+    change = figure.value - other.value
+    return f"{format(change, f'+{figure.form}')} ({change / other.value:+.1%})" if change else "none"
+
+
+def _code(net: Architecture) -> str:
+    """The design as Python to be copied."""
+    root = "None" if net.root is None else repr(net.root)
+    text = (
+        "from resnet_lib import Architecture, Block, Root, explore\n\n"
+        f"blocks = {written_blocks(net.blocks)}\n"
+        f'design = Architecture("design", blocks, {root}, {net.shortcut!r}, {net.stride_in!r}, {net.image_size}, '
+        f"{net.num_classes})\n"
+        "explore(design)"
+    )
+    return f"<details><summary>This design in Python</summary><pre>{html.escape(text)}</pre></details>"
+
+
+@cache
+def presets() -> dict[str, dict[str, int | str]]:
+    """Name of a network -> the values of the controls that describe it."""
+    names = {root: name for name, root in ROOTS.items()}
+    return {
+        name: {
+            "blocks": written_blocks(net.blocks),
+            "root": names[net.root],
+            "shortcut": net.shortcut,
+            "stride_in": net.stride_in,
+            "layout": AS_TYPED,
+            "image_size": net.image_size,
+            "num_classes": net.num_classes,
+        }
+        for name, net in ARCHITECTURES.items()
+    }
+
+
+def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
+    """Controls for the arguments of `explorer_page`, and the page: Panel. network: the one that they describe at first.
+    Raises ValueError for a network or a device that is none."""
+    start = presets()[one_of("network", network, presets())]
+    controls = (
+        Preset("network", "network", presets()),
+        Text("blocks", "Blocks", start["blocks"]),
+        Choice("root", "root", (*ROOTS,), start["root"]),
+        Choice("shortcut", "shortcut", SHORTCUTS, start["shortcut"]),
+        Choice("stride_in", "stride in", STRIDE_IN, start["stride_in"]),
+        Choice("layout", "layout", (AS_TYPED, *LAYOUTS), start["layout"]),
+        Slider("image_size", "image size", 1, 512, start["image_size"]),
+        Slider("num_classes", "classes", 1, 1000, start["num_classes"]),
+        Choice("device", "device", (*DEVICES,), one_of("device", device, DEVICES)),
+        Choice("precision", "precision", (*BYTES,), "float32"),
+        Slider("batch_size", "batch size", 1, 512, 32),
+        Pin("pinned", "pin this design"),
+    )
+
+    def show(**values: int | str) -> str:
+        try:
+            return explorer_page(**values)
+        except (TypeError, ValueError) as error:
+            return f"<p><b>{html.escape(str(error))}</b></p>"
+
+    return Panel(controls, show)
