@@ -8,13 +8,13 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
-IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py
+IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py tests/site/test_explorer.py
 PYTEST := $(BIN)/python -m pytest -q -rs
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ipynb resnet_lib/*.py)
 
-.PHONY: lab test unit style browser copied book notebooks check-notebooks bench lock clean
+.PHONY: lab test unit style browser copied book read notebooks check-notebooks bench lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/00_start_here.ipynb
@@ -44,7 +44,8 @@ check-notebooks: $(READY) copied
 copied:
 	rm -rf build/notebooks && mkdir -p build && cp -r notebooks build/
 
-# The web book: open build/book/index.html. Nothing is run and nothing fetched; a warning is an error.
+# The web book: open build/book/index.html. No notebook is run; a warning is an error. Fetched is, once and with npm, Python
+# for browsers, with which the book's panels answer where it is served: `make read` does that on this machine.
 # Its sources lie side by side, but for the picture, which stays in book/, where the README names it.
 book: build/.book
 
@@ -52,8 +53,12 @@ build/.book: $(BOOK) | $(READY)
 	rm -rf build/book build/book-source && mkdir -p build/book-source/book build/book-source/data
 	cp -rp book/. notebooks README.md build/book-source/ && cp -p data/README.md build/book-source/data/
 	mv build/book-source/degradation.svg build/book-source/book/
+	$(BIN)/python book/browser_python.py build/pyodide build/book-source/_static/live
 	$(BIN)/python -m sphinx -q -W --keep-going -d build/book-source/.doctrees build/book-source build/book
 	touch $@
+
+read: book
+	$(BIN)/python book/serve.py build/book
 
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \

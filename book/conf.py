@@ -1,7 +1,8 @@
 """The web book: `make book` copies this folder, the notebooks and the README side by side and runs Sphinx on that.
 
 Nothing is executed and nothing is fetched: the outputs are the committed ones, and MathJax comes from its wheel.
-`links.py` ties chapters and API pages together, and folds what JupyterLab folds and the code of the cells that only draw.
+`live.py` puts panels into pages, which answer where `browser_python.py` has brought Python for browsers. `links.py` ties
+chapters and API pages together, and folds what JupyterLab folds and the code of the cells that only draw.
 """
 
 import sys
@@ -14,7 +15,7 @@ project = "Residual networks, to read and to run"
 author = "the resnet_lib authors"
 copyright = "the resnet_lib authors, Apache-2.0"
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "links"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "links", "live"]
 root_doc = "index"
 exclude_patterns = ["README.md"]  # index.md includes it
 

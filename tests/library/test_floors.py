@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser_python import MODULES
 
 import resnet_lib
 
@@ -155,6 +156,10 @@ def test_counts_tables_and_explorations_appear_without_tensorflow():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout.split() == ["False", "set()"], run.stderr
+
+
+def test_browsers_get_the_pure_modules():
+    assert sorted(MODULES) == sorted(["__init__", "figures", *PURE])
 
 
 def test_every_module_is_an_attribute_and_listed():

@@ -1,12 +1,7 @@
 """The web book, built as `make book` does and read page by page in a real browser that reaches no other machine."""
 
-import functools
-import http.server
 import json
 import re
-import subprocess
-import sys
-import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,31 +9,15 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import nbformat
 import pytest
-from browser import SCREENSHOTS, browser, watched_page  # noqa: F401  the fixture
+from browser import SCREENSHOTS, browser, watched_page  # noqa: F401  the fixtures
+from built_book import AXE, DEVICES, LOOKS, SETTLED, STICKS_OUT, axe, book, look, site  # noqa: F401
 from links import fold
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(path.stem for path in (ROOT / "resnet_lib").glob("*.py") if not path.stem.startswith("__"))
-PAGES = ["index", "claims", "data/README", "search", "api/index"]
+PAGES = ["index", "explorer", "claims", "data/README", "search", "api/index"]
 PAGES += [f"notebooks/{name}" for name in NOTEBOOKS] + [f"api/{name}" for name in MODULES]
-DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
-# How each page is looked at, and axe-core's rules: all, or in the dark, where only colours differ, that on contrast.
-LOOKS = [("phone", "light", {}), ("desktop", "light", {}), ("desktop", "dark", {"runOnly": ["color-contrast"]})]
-REACTS = 400  # ms; after a change of size the theme slides its sidebar, then makes what scrolls reachable by keyboard
-
-SETTLED = "document.readyState == 'complete' && (!window.MathJax || MathJax.startup.promise.then(() => true))"
-# What is drawn right of the screen although no frame around it scrolls; the copy of a formula for screen readers is not.
-STICKS_OUT = """() => [...document.querySelectorAll('main *')].filter(element => {
-    const box = element.getBoundingClientRect();
-    if (!box.width || box.right <= innerWidth + 1 || element.closest('mjx-assistive-mml')) return false;
-    for (let frame = element; frame; frame = frame.parentElement)
-        if (/auto|scroll/.test(getComputedStyle(frame).overflowX)) return false;
-    return true;
-}).map(element => element.outerHTML.slice(0, 200))"""
-AXE = """rules => axe.run({preload: false, resultTypes: ['violations'], ...rules}).then(found => found.violations
-    .filter(({impact}) => impact == 'serious' || impact == 'critical')
-    .flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)}`)))"""
 # A code cell repeats the colours of the others; each kind of token is looked at once, which is four times as fast.
 ONE_OF_A_KIND = """() => {
     const seen = new Set();
@@ -65,36 +44,6 @@ class Links(HTMLParser):
         self.anchors |= {attributes.get("id"), attributes.get("name")}
         if tag == "a" and attributes.get("href"):
             self.targets.add(attributes["href"])
-
-
-@pytest.fixture(scope="module")
-def book():
-    """The folder of the built book, new if any of its sources is newer."""
-    command = ["make", "--old-file=.venv/.ready", f"BIN={Path(sys.executable).parent}", "book"]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return ROOT / "build" / "book"
-
-
-@pytest.fixture(scope="module")
-def site(book):
-    """The address at which this machine serves the book."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=book)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def axe():
-    import axe_playwright_python
-
-    return Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 
 
 def test_the_book_has_these_pages_and_no_other(book):
@@ -151,7 +100,7 @@ def test_chapters_and_library_link_to_each_other(book, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page(name, site, axe, browser):  # noqa: F811
+def test_page(name, site, axe, browser):
     page, problems = watched_page(browser, viewport=DEVICES["desktop"], color_scheme="light", reduced_motion="reduce")
     page.goto(f"{site}{name}.html")
     page.wait_for_function(SETTLED)
@@ -174,13 +123,6 @@ def test_page(name, site, axe, browser):  # noqa: F811
     page.context.close()
 
 
-def look(page, device, theme):
-    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-    if page.viewport_size != DEVICES[device]:
-        page.set_viewport_size(DEVICES[device])
-        page.wait_for_timeout(REACTS)
-
-
 def check_mathematics(page, name):
     formulas = page.locator(".math").count()
     assert page.locator(".math mjx-container").count() == formulas
@@ -190,7 +132,7 @@ def check_mathematics(page, name):
         assert formulas > 30
 
 
-def test_search_finds_bottleneck(site, browser):  # noqa: F811
+def test_search_finds_bottleneck(site, browser):
     page, problems = watched_page(browser, viewport=DEVICES["desktop"])
     page.goto(f"{site}index.html")
     page.keyboard.press("Control+k")

@@ -93,7 +93,7 @@ class Reading(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def read(browser, lab):  # noqa: F811
+def read(browser, lab):
     """A function from a chapter's name to its Reading; each chapter runs once."""
 
     @functools.cache
