@@ -38,6 +38,7 @@ MODULES = (
     "layers",
     "mean_field",
     "other_nets",
+    "padding_panel",
     "panels",
     "recipe",
     "roofline",

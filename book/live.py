@@ -23,6 +23,7 @@ PANELS = {
     "depth_panel": "depth_panel:depth_panel",
     "unit_panel": "unit_panel:unit_panel",
     "depth_table_panel": "depth_table_panel:depth_table_panel",
+    "padding_panel": "padding_panel:padding_panel",
     "explorer": "exploration:explorer_panel",
 }
 

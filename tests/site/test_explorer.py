@@ -15,6 +15,7 @@ from resnet_lib.depth_panel import depth_panel
 from resnet_lib.depth_table_panel import depth_table_panel
 from resnet_lib.exploration import explorer_panel
 from resnet_lib.explorer_page import ROOTS, text_panel
+from resnet_lib.padding_panel import padding_panel
 from resnet_lib.panels import Slider, Text
 from resnet_lib.roofline import BYTES
 from resnet_lib.roofline import DEVICES as COMPUTERS
@@ -196,6 +197,7 @@ CHAPTERS = {
     "01_highway_and_residual_formulas": (depth_panel(), {"units": 30, "weight_percent": 150, "skip": "v2"}),
     "03_residual_units": (unit_panel(), {"out": 512, "stride": 2, "version": "V2", "shortcut": "A"}),
     "04_the_depth_table": (depth_table_panel(), {"units_3": 23, "layout": "v1.5", "image_size": 256}),
+    "07_resnet_v2_piece_by_piece": (padding_panel(), {"size": 9, "kernel": 4}),
     "11_your_own_architecture": (explorer_panel(), {"units_1": 0, "device": "A100", "base_depth": 32}),
 }
 
