@@ -1,6 +1,7 @@
 """What the programs that add networks to one file have in common: their command line, and that they run what the file lacks.
 
-Used by `experiments.atlas`, `causes`, `highway_depth`, `leaky`, `lesion_costs`, `path_spectrum`, `reach` and `separation`.
+Used by `experiments.atlas`, `causes`, `highway_depth`, `leaky`, `lesion_costs`, `path_spectrum`, `reach`, `separation`,
+`shortcut_strength` and `v1_depth`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from typing import Any
 import joblib
 
 from resnet_lib import data
-from resnet_lib.records import Records
+from resnet_lib.architectures import Architecture
+from resnet_lib.records import Records, now, processor, versions
+from resnet_lib.training import Recipe, train
+
+RESULTS = ["train_loss", "train_error", "test_error"]
+TRAINED = [*RESULTS, "train_errors", "error", "versions", "processor", "date"]
 
 
 def add_missing(
@@ -23,6 +29,21 @@ def add_missing(
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     for rows in parallel(joblib.delayed(rows_of)(*key) for key in records.missing(keys)):
         records.append(*rows)
+
+
+def trained(net: Architecture, dataset: data.Dataset, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """The columns TRAINED of a run with one thread: its RESULTS after the last epoch, where there was one, the training error
+    after each, why it stopped before its end, and what made it."""
+    history = train(net, dataset, recipe, seed, threads=1)
+    last = history.epochs[-1]._asdict() if history.epochs else {}
+    return {
+        **{name: last[name] for name in RESULTS if last},
+        "train_errors": ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs),
+        "error": history.error,
+        "versions": versions("tensorflow"),
+        "processor": processor(),
+        "date": now(),
+    }
 
 
 def command_line(description: str, name: str) -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.jobs import add_missing, command_line
+from experiments.jobs import TRAINED, add_missing, command_line, trained
 from experiments.probe import Probe
 from experiments.reach import BATCH, reach_of, steps_from
 from experiments.separation import IMAGES, nearest_mean_accuracy
@@ -48,16 +48,15 @@ from resnet_lib import data
 from resnet_lib.architectures import Architecture, get_architecture
 from resnet_lib.convolutions import conv2d_same
 from resnet_lib.network import build
-from resnet_lib.records import Records, now, processor, versions
+from resnet_lib.records import Records
 from resnet_lib.shortcuts import unit_sum
 from resnet_lib.sweep import with_units
 from resnet_lib.tf_slim_compat import slim, tf
-from resnet_lib.training import Recipe, train
+from resnet_lib.training import Recipe
 from resnet_lib.units import BasicUnit, UnitKind
 
 KEY = ["family", "layers", "slope", "seed"]
-RESULTS = ["train_loss", "train_error", "test_error"]
-COLUMNS = [*KEY, "reach", "accuracy", *RESULTS, "train_errors", "error", "versions", "processor", "date"]
+COLUMNS = [*KEY, "reach", "accuracy", *TRAINED]
 RECIPE = Recipe(epochs=15, learning_rate=0.05, warm_up=2)
 SEEDS = range(5)
 NETWORKS = [
@@ -112,12 +111,7 @@ def run(family: str, layers: int, slope: float, seed: int) -> list[dict[str, Any
     dataset = data.digits()
     net = architecture(family, layers, slope)
     row = dict(zip(KEY, (family, layers, slope, seed), strict=True)) | of_fresh(net, dataset, seed)
-    history = train(net, dataset, RECIPE, seed, threads=1)
-    if history.epochs:
-        row |= {name: getattr(history.epochs[-1], name) for name in RESULTS}
-    row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-    made = {"versions": versions("tensorflow"), "processor": processor(), "date": now()}
-    return [{**row, "error": history.error, **made}]
+    return [row | trained(net, dataset, RECIPE, seed)]
 
 
 def main(path: Path = data.DATA / "leaky.csv", jobs: int = 1) -> None:

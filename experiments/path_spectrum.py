@@ -63,13 +63,12 @@ import numpy as np
 
 from experiments import fashion_networks, lesions
 from experiments.jobs import add_missing, command_line
-from experiments.signals import Weights, initialize, unit_tensors
+from experiments.signals import Weights, initialize, loss_and_end_points, unit_tensors
 from resnet_lib import data
 from resnet_lib.architectures import Architecture, get_architecture
-from resnet_lib.network import network_function
 from resnet_lib.records import Records
 from resnet_lib.sweep import FAMILIES
-from resnet_lib.tf_slim_compat import quick_building, tf
+from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import train
 from resnet_lib.training_graph import session
 
@@ -132,10 +131,7 @@ def gradient_parts(
     """
     architecture = get_architecture(architecture, num_classes=10)
     with tf.Graph().as_default() as graph:
-        with quick_building():
-            net, end_points = network_function(architecture, seed=seed)(tf.constant(images), is_training)
-        logits = tf.reshape(net, [-1, architecture.num_classes])
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        loss, end_points = loss_and_end_points(architecture, images, labels, seed, is_training)
         x, residuals, gates = unit_tensors(architecture, end_points)
         if gates:
             raise ValueError("a gated unit has three gradients, by way of its shortcut, its residual and its gate")

@@ -32,19 +32,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.jobs import add_missing, command_line
+from experiments.jobs import TRAINED, add_missing, command_line, trained
 from resnet_lib import data
 from resnet_lib.architectures import Architecture, get_architecture
 from resnet_lib.convolutions import conv1x1, conv2d_same, subsample
-from resnet_lib.records import Records, now, processor, versions
+from resnet_lib.records import Records
 from resnet_lib.sweep import with_units
 from resnet_lib.tf_slim_compat import slim, tf
-from resnet_lib.training import Recipe, train
+from resnet_lib.training import Recipe
 from resnet_lib.units import BasicUnit, UnitKind
 
 KEY = ["kind", "strength", "seed"]
-RESULTS = ["train_loss", "train_error", "test_error"]
-COLUMNS = [*KEY, *RESULTS, "train_errors", "error", "versions", "processor", "date"]
+COLUMNS = [*KEY, *TRAINED]
 RECIPE = Recipe(epochs=15, learning_rate=0.05, warm_up=2)
 LAYERS = 56
 SEEDS = range(5)
@@ -91,12 +90,7 @@ def architecture(kind: str, strength: float, layers: int = LAYERS) -> Architectu
 def measured(kind: str, strength: float, seed: int) -> list[dict[str, Any]]:
     """One network: its one row."""
     row = dict(zip(KEY, (kind, strength, seed), strict=True))
-    history = train(architecture(kind, strength), data.digits(), RECIPE, seed, threads=1)
-    if history.epochs:
-        row |= {name: getattr(history.epochs[-1], name) for name in RESULTS}
-    row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-    made = {"versions": versions("tensorflow"), "processor": processor(), "date": now()}
-    return [{**row, "error": history.error, **made}]
+    return [row | trained(architecture(kind, strength), data.digits(), RECIPE, seed)]
 
 
 def main(path: Path = data.DATA / "shortcut_strength.csv", jobs: int = 1) -> None:

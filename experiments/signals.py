@@ -73,6 +73,16 @@ def unit_tensors(
     return x, [end_points[last[scope]] for scope in scopes], gates
 
 
+def loss_and_end_points(
+    architecture: Architecture, images: np.ndarray, labels: np.ndarray, seed: int, is_training: bool
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """The mean cross-entropy of the network, built into the default graph, and its end points."""
+    with quick_building():
+        net, end_points = network_function(architecture, seed=seed)(tf.constant(images), is_training)
+    logits = tf.reshape(net, [-1, architecture.num_classes])
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)), end_points
+
+
 def signals(
     architecture: Architecture,
     images: np.ndarray,
@@ -90,10 +100,7 @@ def signals(
     architecture = get_architecture(architecture, num_classes=10)
     with tf.Graph().as_default() as graph:
         tf.compat.v1.set_random_seed(seed)  # for dropout
-        with quick_building():
-            net, end_points = network_function(architecture, seed=seed)(tf.constant(images), is_training)
-        logits = tf.reshape(net, [-1, architecture.num_classes])
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        loss, end_points = loss_and_end_points(architecture, images, labels, seed, is_training)
         x, residuals, gates = unit_tensors(architecture, end_points)
         fetches = x, tf.gradients(loss, x), tf.gradients(loss, x, stop_gradients=residuals + gates)
         with session(graph) as running:

@@ -56,17 +56,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.jobs import add_missing, command_line
+from experiments.jobs import TRAINED, add_missing, command_line, trained
 from experiments.signals import signals
 from resnet_lib import data
 from resnet_lib.architectures import Architecture, cifar_architecture, get_architecture
-from resnet_lib.records import Records, now, processor, versions
-from resnet_lib.training import Recipe, train
+from resnet_lib.records import Records
+from resnet_lib.training import Recipe
 
 KEY = ["family", "layers", "seed"]
 FRESH = ["survived_1", "survived_2", "survived_3", "direct", "gradient"]
-TRAINED = ["train_loss", "train_error", "test_error"]
-COLUMNS = [*KEY, *FRESH, *TRAINED, "train_errors", "error", "versions", "processor", "date"]
+COLUMNS = [*KEY, *FRESH, *TRAINED]
 RECIPE = Recipe(epochs=15, learning_rate=0.05, warm_up=2)
 UNITS = {"v1": "bottleneck_v1", "v2": "bottleneck_v2"}
 SEEDS = {20: 5, 56: 5, 110: 5, 326: 3, 1001: 2}  # layers -> how many
@@ -106,12 +105,7 @@ def measured(family: str, layers: int, seed: int) -> list[dict[str, Any]]:
     dataset = data.digits()
     net = architecture(family, layers)
     row = dict(zip(KEY, (family, layers, seed), strict=True)) | of_fresh(net, dataset, seed)
-    history = train(net, dataset, RECIPE, seed, threads=1)
-    if history.epochs:
-        row |= {name: getattr(history.epochs[-1], name) for name in TRAINED}
-    row["train_errors"] = ";".join(f"{epoch.train_error:.4f}" for epoch in history.epochs)
-    made = {"versions": versions("tensorflow"), "processor": processor(), "date": now()}
-    return [{**row, "error": history.error, **made}]
+    return [row | trained(net, dataset, RECIPE, seed)]
 
 
 def main(path: Path = data.DATA / "v1_depth.csv", jobs: int = 1) -> None:
