@@ -321,3 +321,50 @@ def test_what_survives_in_a_fresh_v1_is_a_random_walk_and_no_constant_share():
         assert value == pytest.approx(never_again_at_zero(units), rel=0.1)
     assert set(measured.index) >= {20, 56, 110, 326, 1001}
     assert measured[326] > 5 * 0.902**35 and measured[1001] > 1000 * 0.902**110
+
+
+def test_v1_of_326_layers_trains_as_v2_does_and_v1_of_1001_does_not():
+    """Predictions 2 and 4 of `experiments.v1_depth` on the depths that are there; 3 has no V2 of 1001 layers yet."""
+    stored = pd.read_csv(data.path("v1_depth.csv"))
+    errors = stored.pivot_table("train_error", "layers", "family")
+    assert errors.loc[326, "v1"] - errors.loc[326, "v2"] <= 0.05
+    assert (errors["v2"].dropna() <= 0.05).all() and errors["v2"].notna().sum() >= 4
+    assert errors.loc[1001, "v1"] > 0.5
+    direct = stored.query("family == 'v1'").groupby("layers")["direct"].mean()
+    assert direct[326] < 0.01 and direct.is_monotonic_decreasing
+    test_errors = stored.pivot_table("test_error", "layers", "family").dropna() * 297
+    fewer = (test_errors["v1"] - test_errors["v2"]).round()
+    assert {n for n in fewer.index if fewer[n] > 0} == {56, 110, 326} and fewer[20] == -1
+    losses = stored.pivot_table("train_loss", "layers", "family").dropna()
+    assert {n for n in losses.index if losses.loc[n, "v2"] > losses.loc[n, "v1"]} == {20, 56}
+
+
+def test_gates_and_scales_of_other_strengths_train_as_predicted():
+    """Predictions 1 to 4 of `experiments.shortcut_strength`."""
+    errors = pd.read_csv(data.path("shortcut_strength.csv")).groupby(["kind", "strength"])["train_error"].mean()
+    known = trained_56()["train_error"].mean()
+    assert abs(errors["scaling", 0.5] - known["scaling"]) < 0.1
+    exclusive, shortcut_only = errors["exclusive_gating"], errors["shortcut_only_gating"]
+    assert exclusive[-3.0] < 0.1 < 0.2 < known["exclusive_gating"] and min(exclusive[0.0], exclusive[-10.0]) > 0.2
+    assert shortcut_only[0.0] > 0.1 and max(shortcut_only[-3.0], shortcut_only[-10.0]) < 0.02
+
+
+def test_an_activated_first_unit_changes_neither_the_errors_nor_the_steep_gradient():
+    """Prediction 5 of `experiments.v1_depth`: half of it is refuted."""
+    errors = trained_56()[["train_error", "test_error"]].mean()
+    assert (abs(errors.loc["v2"] - errors.loc["v2_first"]) < 0.02).all()
+    fresh = pd.read_csv(data.path("signals.csv")).query("state == 'fresh'")
+    size = fresh.pivot_table("gradient_norm", ["family", "seed"], "unit")
+    ratio = (size[0] / size[1]).groupby("family").median()
+    assert ratio["v2_first"] > 2 and ratio["v2"] == pytest.approx(3.0, abs=0.1)
+
+
+def test_the_walk_gives_what_survives_where_a_block_begins_with_an_identity():
+    """The last block of 56 layers with shortcut A: 16 of its 64 channels have 20 steps behind them, 16 have 10, 32 have one."""
+    random, survivors = np.random.default_rng(2), 0
+    for steps, channels in ((20, 16), (10, 16), (1, 32)):
+        sums = np.cumsum(random.standard_normal((steps + 8, 100_000)), axis=0)
+        reflected = sums - np.minimum(np.minimum.accumulate(sums, axis=0), 0)
+        survivors += channels / 64 * np.mean((reflected[steps:] > 0).all(axis=0))
+    stored = pd.read_csv(data.path("signals.csv")).query("family == 'residual' and state == 'fresh' and unit == 19")
+    assert stored["reached"].mean() == pytest.approx(survivors, abs=0.02)
