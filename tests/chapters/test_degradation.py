@@ -144,14 +144,16 @@ def test_the_rules_bias_mends_110_highway_layers(cells):
     errors = rows.pivot(index="gate_bias", columns="seed", values="train_error")
     assert list(errors.index) == [-4.654, -3.0] and errors.shape == (2, 5)
     assert errors.loc[-4.654].max() <= 0.01 and (errors.loc[-3.0] > 0.5).sum() >= 2
-    shown = [numbers(line)[1:] for line in printed(cells, "highway_depth.csv").splitlines()[2:]]
+    shown = [numbers(line)[1:] for line in printed(cells, 'columns="seed", values="train_error"').splitlines()[2:]]
     assert np.allclose(shown, 100 * errors.sort_index(ascending=False), atol=0.051)
 
 
-def test_900_highway_layers_train_and_bring_nothing():
+def test_900_highway_layers_train_and_bring_nothing(cells):
     rows = pd.read_csv(data.path("highway_depth.csv")).query("network != 'convolutional'")
     medians = rows.groupby(["network", "epoch"])["train_error"].median().unstack()
     stack, frozen = medians.loc["stack"], medians.loc["frozen stack"]
     assert stack[20] < 0.2 and (stack > medians.loc["softmax regression"]).all()
     assert frozen[5] < stack[5] and stack[20] < frozen[20] < stack[20] + 0.001
     assert medians.loc["ten layers"][20] < medians.loc["softmax regression"][20]
+    shown = [numbers(line) for line in printed(cells, "medians[[1, 5, 10, 20]]").splitlines()[2:]]
+    assert np.allclose(shown, 100 * medians[[1, 5, 10, 20]], atol=0.0051)
