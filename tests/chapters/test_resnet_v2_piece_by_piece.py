@@ -2,10 +2,7 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections import namedtuple
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
@@ -456,11 +453,3 @@ def test_the_names_of_keras_are_those_of_the_port(cells):
     (text,) = [cell.source for cell in cells if "| tf-slim | PyTorch, above | Keras |" in cell.source]
     rows = re.findall(r"^\| `([\w/]+)` \| `[\w.]+` \| `(\w+)` \|$", text, flags=re.M)
     assert {keras: ours for ours, keras in rows} == peers._SCOPES
-
-
-@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed; `make bench` runs this")
-def test_the_printed_unit_is_the_librarys():
-    """In a process of its own, where PyTorch is loaded before TensorFlow."""
-    run = subprocess.run([sys.executable, "-m", "experiments.torch_unit"], capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 0, run.stderr
-    assert "padding=k//2 is conv2d_same for the kernels [1, 3, 5, 7]" in run.stdout
