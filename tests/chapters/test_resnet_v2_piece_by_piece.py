@@ -73,7 +73,8 @@ def test_a_layer_called_twice_draws_new_weights_and_keeps_none(cells):
 def test_a_block_is_a_plain_namedtuple_and_its_dicts_are_the_tuples(cells):
     plain = namedtuple("Block", "scope unit_fn args")
     tuples = [(256, 64, 1)] * 2 + [(256, 64, 2)]
-    assert dir(Block) == dir(plain) and Block("block1", None, tuples) == plain("block1", None, tuples)
+    assert set(dir(Block)) ^ set(dir(plain)) <= {"__slotnames__"}  # which copyreg leaves on a class once pickled
+    assert Block("block1", None, tuples) == plain("block1", None, tuples)
     dicts = resnet_v2.resnet_v2_block("block1", 64, 3, 2)
     assert [tuple(unit.values()) for unit in dicts.args] == tuples
     assert printed(cells, "dicts = resnet_v2_block(").splitlines() == [
