@@ -90,9 +90,8 @@ def test_an_interrupted_run_leaves_the_rows_of_an_unbroken_one(small, tmp_path, 
 def test_a_run_that_diverges_is_a_result_and_is_not_run_again(small, tmp_path, monkeypatch):
     monkeypatch.setattr(bank, "RECIPE", replace(RECIPE, learning_rate=1e38))
     monkeypatch.setattr(bank, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(bank, "LAYERS", (8,))
     monkeypatch.setattr(bank, "FAMILY_NAMES", ("plain",))
-    monkeypatch.setattr(bank, "SEEDS", (0,))
+    monkeypatch.setattr(bank, "SEEDS", {8: 1})
     started = []
     run = bank.Run
 
