@@ -23,7 +23,10 @@ PANELS = {
     "depth_panel": "depth_panel:depth_panel",
     "unit_panel": "unit_panel:unit_panel",
     "depth_table_panel": "depth_table_panel:depth_table_panel",
+    "count_panel": "count_panel:count_panel",
     "padding_panel": "padding_panel:padding_panel",
+    "roofline_panel": "roofline_panel:roofline_panel",
+    "splits_panel": "splits_panel:splits_panel",
     "explorer": "exploration:explorer_panel",
 }
 

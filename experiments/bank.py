@@ -23,9 +23,9 @@ from half and three quarters of the 10 epochs on a tenth and a hundredth; the sa
 
 A prediction holds if it is so in every seed, unless it says otherwise.
 
-1. *Depth harms plain networks, not residual ones.* Training error after the last epoch, evaluation mode, all images: plain-56 has
-   twice the error of plain-20 or more, and plain-110 more than plain-56; V1 and V2 of 56 layers have no more than those of 20
-   plus 0.005. Refuted if plain-56 stays below twice plain-20, or a residual network of 56 layers is worse than that.
+1. *Depth harms plain networks, not residual ones.* Training error after the last epoch, evaluation mode, all images: plain-56
+   has twice the error of plain-20 or more, and plain-110 more than plain-56; V1 and V2 of 56 layers have no more than those of
+   20 plus 0.005. Refuted if plain-56 stays below twice plain-20, or a residual network of 56 layers is worse than that.
 2. *It is not the moving averages.* In batch mode plain-56 has twice the training error of plain-20 or more as well. Refuted if
    it does not: then much of the degradation is one of evaluation only.
 3. *The gradients for the layers' weights differ most in deep plain networks.* Fresh, gradient over weight norm of the first

@@ -22,14 +22,16 @@ a network is first built. A map of the house, from the ground up; a module impor
     resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them;
     figures, inception_modules, weights,  the weights people have;
     roofline                              what a forward pass must take on a device
-    exploration, tables, orderings,       your own design; tables; the other kinds of units;
+    tables, orderings,                    tables; the other kinds of units;
     inception, slim_function,             a description as a tf-slim network; a graph without variables
     frozen_graph, identification,         whose weights a file holds;
     depth_panel, count_conventions,       how deep a fresh network may be, on sliders; what a printed count counts;
-    training_cost, unit_panel,            what a step of training takes; a unit, on sliders;
-    padding_panel                         where a strided convolution looks, on sliders
+    training_cost, unit_panel, widths,    what a step of training takes; a unit, on sliders; equal MACs by width;
+    padding_panel, network_picture,       where a strided convolution looks, on sliders; a network to scale;
+    roofline_panel                        the bound on a device, on sliders
+    exploration, count_panel              your own design; what a printed number counts
     depth_table_panel, explorer_page,     the paper's table, to be edited; a text of Blocks, explored;
-    onnx_files                            ONNX files
+    splits_panel, onnx_files              a network among all of its MACs, on sliders; ONNX files
     engines                               what runs a frozen graph, and exports
     frozen, built_network, network        a network for inference only; Network; build
     keras_layer, data                     a Network that Keras trains; what stands in data/

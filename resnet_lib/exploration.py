@@ -17,8 +17,9 @@ from .architectures import Architecture, get_architecture
 from .block_text import written_blocks
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
 from .checks import OWN, list_of, one_of, positive_int
-from .figures import COLORS, Picture
+from .figures import Picture
 from .layers import Layer
+from .network_picture import WIDTH, picture
 from .panels import Choice, Panel, Slider, jupyter
 from .roofline import BYTES, DEVICES, Device, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS
@@ -132,8 +133,12 @@ class Exploration(NamedTuple):
 
     def image(self) -> str:
         """The picture as an HTML text, with the same in words."""
-        svg, alt = picture(self)
-        return Picture(svg.encode(), alt, _WIDTH).html()
+        svg, alt = self.picture()
+        return Picture(svg.encode(), alt, WIDTH).html()
+
+    def picture(self) -> tuple[str, str]:
+        """The network from left to right as (SVG text, the same in words), see `network_picture`."""
+        return picture(self.architecture, trace(self.architecture))
 
     def table(self) -> str:
         """The rows as an HTML table."""
@@ -195,45 +200,6 @@ def _stages(net: Architecture, layers: Sequence[Layer]) -> list[tuple[str, int, 
         name = block.scope if block else "classifier" if stages else "root"
         stages.append((name, len(block.args) if block else 0, [layer for _, own in run for layer in own]))
     return stages
-
-
-_WIDTH = 760
-_HEIGHT = 190
-
-
-def picture(exploration: Exploration) -> tuple[str, str]:
-    """The network from left to right as (SVG text, the same in words): one bar a unit, the taller the larger what it writes,
-    the darker the more MACs its stage's units have."""
-    stages = [row for row in exploration.rows if row.units]
-    widest = max(max(row.size) for row in stages)
-    most_macs = max(row.macs / row.units for row in stages)
-    step = max(0.5, min(36, (_WIDTH - 20 * len(stages)) / sum(row.units for row in stages)))
-    x = 0.0
-    parts = []
-    for row in stages:
-        height = 14 + 96 * max(row.size) / widest
-        shade = 0.2 + 0.8 * row.macs / row.units / most_macs
-        labels = _labels(row)
-        parts += [_bar(x + i * step, step, height, shade) for i in range(row.units)]
-        parts += [f'<text x="{x:.1f}" y="{141 + 14 * i}">{html.escape(label)}</text>' for i, label in enumerate(labels)]
-        x += max(row.units * step, 100) + 14
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(x, _WIDTH):.0f} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="11.5">{"".join(parts)}</svg>'
-    )
-    words = "; ".join(", ".join(_labels(row)) for row in stages)
-    return svg, f"{exploration.architecture.name}, a bar for each unit: {words}"
-
-
-def _labels(row: Stage) -> list[str]:
-    return [row.name, f"{row.units} units", f"{_sides(row.size)}x{row.depth}", f"{row.share_of_macs:.0%} of MACs"]
-
-
-def _bar(x: float, step: float, height: float, shade: float) -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{125 - height:.1f}" width="{max(step - 2, step * 0.7):.1f}" '
-        f'height="{height:.1f}" fill="{COLORS["residual"]}" fill-opacity="{shade:.2f}"/>'
-    )
 
 
 def explorer_panel(

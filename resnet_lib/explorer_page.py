@@ -6,24 +6,29 @@ The standard library is all that this needs, so it runs in a browser as it is: i
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+from .accounting import cost, trace
 from .architectures import ARCHITECTURES, Architecture
 from .block_text import read_blocks, written_blocks
 from .blocks import CIFAR_ROOT, IMAGENET_ROOT, LAYOUTS
 from .checks import one_of
+from .descriptions import described
 from .exploration import Exploration, explore
-from .panels import Choice, Panel, Pin, Preset, Slider, Text
+from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text
 from .roofline import BYTES, DEVICES
 from .traffic import COUNTED_SHORTCUTS
 from .training_cost import training_memory
 from .units import SHORTCUTS, STRIDE_IN
+from .widths import with_macs
 
 ROOTS = {"ImageNet": IMAGENET_ROOT, "CIFAR": CIFAR_ROOT, "none": None}
 AS_TYPED = "as typed"
+_DESIGN = ("blocks", "root", "shortcut", "stride_in", "layout", "image_size", "num_classes")
 
 
 class Figure(NamedTuple):
@@ -49,8 +54,8 @@ def design_of(
 def explorer_page(
     device: str = "H200", precision: str = "float32", batch_size: int = 32, pinned: str = "", **design: Any
 ) -> str:
-    """The page, an HTML text: a design in a sentence, in numbers, as a picture and block by block. Beside its numbers stand
-    those of the design that was pinned, if any, and the difference.
+    """The page, an HTML text: a design in a sentence, in numbers, as a picture, block by block and layer by layer, and as files
+    to save. Beside its numbers stand those of the design that was pinned, if any, and the difference.
 
     design: the arguments of `design_of`; pinned: these and the first three, as JSON. Raises ValueError or TypeError naming the
     argument at fault.
@@ -60,7 +65,9 @@ def explorer_page(
     page = [f"<p>{html.escape(found.summary())}.</p>{_figures(figures, other and other[1])}{found.image()}"]
     if other:
         page.append(f"<p>Pinned:</p>{other[0].image()}")
-    return "".join([*page, found.table(), _code(found.architecture)])
+    return "".join(
+        [*page, found.table(), _layers(found.architecture), _code(found.architecture), _files(found, figures)]
+    )
 
 
 @lru_cache(maxsize=4)  # the pinned design stays while the other changes
@@ -136,6 +143,48 @@ def _code(net: Architecture) -> str:
     return f"<details><summary>This design in Python</summary><pre>{html.escape(text)}</pre></details>"
 
 
+def _layers(net: Architecture) -> str:
+    """The layers that cost anything, a row each."""
+    heads = ("layer", "", "out", "parameters", "MACs", "receptive field")
+    rows = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    for layer in trace(net):
+        if layer.params or layer.macs:
+            size = "{}x{}x{}".format(*layer.size_out, layer.channels_out)
+            cells = (layer.label, size, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.receptive_field:,}")
+            name = f'<th scope="row">{html.escape(layer.name)}</th>'
+            rows.append(name + "".join(f"<td>{cell}</td>" for cell in cells))
+    table = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<details><summary>Layer by layer</summary><table>{table}</table></details>"
+
+
+def _files(found: Exploration, figures: list[Figure]) -> str:
+    """The design and its numbers, and its picture, as files to save."""
+    numbers = {figure.name: _rounded(figure.value) for figure in figures}
+    design = {"design": described(found.architecture), "numbers": numbers}
+    files = {
+        "design.json": ("application/json", json.dumps(design, indent=1)),
+        "design.svg": ("image/svg+xml", found.picture()[0]),
+    }
+    links = [
+        f'<a download="{name}" href="data:{kind};base64,{base64.b64encode(text.encode()).decode()}">{name}</a>'
+        for name, (kind, text) in files.items()
+    ]
+    return f'<p class="live-files">Save {" ".join(links)}</p>'
+
+
+def _rounded(value: float | None) -> float | None:
+    """To ten digits, which are the same on every machine."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value
+
+
+def matched(pinned: str, **values: Any) -> dict[str, str]:
+    """The Blocks of a design, made wider or narrower until it has the MACs of the design that was pinned. Arguments and errors
+    as of `explorer_page`, and ValueError where no width has them."""
+    other = {name: value for name, value in _pinned(pinned).items() if name in _DESIGN}
+    net = design_of(**{name: value for name, value in values.items() if name in _DESIGN})
+    return {"blocks": written_blocks(with_macs(net, cost(design_of(**other)).macs).blocks), "layout": AS_TYPED}
+
+
 @cache
 def presets() -> dict[str, dict[str, int | str]]:
     """Name of a network -> the values of the controls that describe it."""
@@ -171,6 +220,7 @@ def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
         Choice("precision", "precision", (*BYTES,), "float32"),
         Slider("batch_size", "batch size", 1, 512, 32),
         Pin("pinned", "pin this design"),
+        Step("match", "match the pinned MACs", "pinned"),
     )
 
     def show(**values: int | str) -> str:
@@ -179,4 +229,4 @@ def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
         except (TypeError, ValueError) as error:
             return f"<p><b>{html.escape(str(error))}</b></p>"
 
-    return Panel(controls, show)
+    return Panel(controls, show, {"match": matched})

@@ -7,8 +7,10 @@ it is. `jupyter` is the shell around one for JupyterLab; the web book has anothe
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,11 +37,12 @@ class Choice(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A box for a text of several lines; value: what stands there at first."""
+    """A box for a text of so many lines; value: what stands there at first."""
 
     name: str
     label: str
     value: str
+    rows: int = 6
 
 
 class Preset(NamedTuple):
@@ -59,22 +62,33 @@ class Pin(NamedTuple):
     value: str = ""
 
 
-Control = Slider | Choice | Text | Preset | Pin
+class Step(NamedTuple):
+    """A button that sets the other controls by a function of their values, `Panel.steps[name]`. needs: the name of a control
+    without whose value there is nothing to press it for."""
+
+    name: str
+    label: str
+    needs: str
+
+
+Control = Slider | Choice | Text | Preset | Pin | Step
 
 
 class Panel(NamedTuple):
     """What a reader moves, without a screen to show it on.
 
     controls: in the order in which they stand; show: the page, an HTML text, for a value of each control by its name. It
-    raises for no combination of values: what is wrong with one is the page then.
+    raises for no combination of values: what is wrong with one is the page then. steps: for the name of each Step, the
+    function from the same values to those that change; ValueError says why there are none.
     """
 
     controls: tuple[Control, ...]
     show: Callable[..., str]
+    steps: Mapping[str, Callable[..., dict[str, int | str]]] = MappingProxyType({})
 
     def start(self) -> dict[str, int | str]:
         """The value of each control at first."""
-        return {control.name: control.value for control in self.controls if not isinstance(control, Preset)}
+        return {control.name: control.value for control in self.controls if not isinstance(control, Preset | Step)}
 
     def described(self) -> list[dict[str, Any]]:
         """The controls as JSON has them: "kind" ("slider", "choice", ...) and the fields of each."""
@@ -87,21 +101,23 @@ def jupyter(panel: Panel) -> ipywidgets.VBox:
 
     widgets = {control.name: _widget(control) for control in panel.controls}
     values = {name: widgets[name] for name in panel.start()}
+    page = ipywidgets.HTML()
+    page.add_class("jp-RenderedHTMLCommon")  # the look of JupyterLab's own tables
     for control in panel.controls:
         if isinstance(control, Preset):
             _set_others(widgets[control.name], control, values)
         if isinstance(control, Pin):
             _keep_others(widgets[control.name], values)
-    page = ipywidgets.HTML()
-    page.add_class("jp-RenderedHTMLCommon")  # the look of JupyterLab's own tables
+        if isinstance(control, Step):
+            _set_by_function(widgets[control.name], control, panel.steps[control.name], values, page)
 
     def show(_=None):
-        page.value = panel.show(**{name: _value(widget) for name, widget in values.items()})
+        page.value = panel.show(**_all(values))
 
     for widget in values.values():
         widget.observe(show, "value")
     show()
-    column = list(widgets.values())
+    column = [*widgets.values()]
     middle = len(column) // 2
     columns = [ipywidgets.VBox(column[:middle]), ipywidgets.VBox(column[middle:])]
     return ipywidgets.VBox([ipywidgets.HBox(columns), page])
@@ -116,11 +132,17 @@ def _widget(control: Control) -> ipywidgets.Widget:
         case Choice():
             return ipywidgets.Dropdown(options=control.options, value=control.value, description=control.label)
         case Text():
-            return ipywidgets.Textarea(control.value, rows=6, description=control.label)
+            return ipywidgets.Textarea(control.value, rows=control.rows, description=control.label)
         case Preset():
             return ipywidgets.Dropdown(options=[*control.presets], value=None, description=control.label)
         case Pin():
             return ipywidgets.ToggleButton(description=control.label)
+        case Step():
+            return ipywidgets.Button(description=control.label, disabled=True)
+
+
+def _all(widgets: dict[str, ipywidgets.Widget]) -> dict[str, int | str]:
+    return {name: _value(widget) for name, widget in widgets.items()}
 
 
 def _value(widget: ipywidgets.Widget) -> int | str:
@@ -147,3 +169,28 @@ def _keep_others(switch: ipywidgets.ToggleButton, values: dict[str, ipywidgets.W
         switch.kept = json.dumps(others) if switch.value else ""
 
     switch.observe(keep, "value")
+
+
+def _set_by_function(
+    button: ipywidgets.Button,
+    control: Step,
+    function: Callable[..., dict],
+    values: dict[str, ipywidgets.Widget],
+    page: ipywidgets.HTML,
+) -> None:
+    """Lets a button set the others, while there is what it needs. Why it cannot is then the page."""
+
+    def enable(_):
+        button.disabled = not _value(values[control.needs])
+
+    def press(_):
+        try:
+            changed = function(**_all(values))
+        except ValueError as error:
+            page.value = f"<p><b>{html.escape(str(error))}</b></p>"
+            return
+        for name, value in changed.items():
+            values[name].value = value
+
+    values[control.needs].observe(enable, "value")
+    button.on_click(press)

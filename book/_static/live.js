@@ -10,12 +10,13 @@
     loading: "Python is starting ...",
     failed: "Python did not start here: ",
     own: "(your own)",
+    png: "save the picture as PNG",
   };
 
   // One worker serves all panels of a page. ask() promises the page of a panel for these values.
   let worker;
   const asked = new Map();
-  function ask(panel, values) {
+  function ask(panel, values, step = null) {
     if (!worker) {
       worker = new Worker(new URL("live_worker.js", script.src), { type: "module" });
       worker.onmessage = ({ data }) => {
@@ -31,7 +32,7 @@
     return new Promise((resolve, reject) => {
       const id = ask.last = (ask.last || 0) + 1;
       asked.set(id, { resolve, reject });
-      worker.postMessage({ id, name: panel.panel, start: panel.start, values: JSON.stringify(values) });
+      worker.postMessage({ id, name: panel.panel, start: panel.start, values: JSON.stringify(values), step });
     });
   }
 
@@ -62,7 +63,7 @@
       return { parts: [select], set, get: () => select.value };
     },
     text(control, id, changed) {
-      const box = element("textarea", { id, rows: 7, spellcheck: false, oninput: changed, autocapitalize: "off" });
+      const box = element("textarea", { id, rows: control.rows, spellcheck: false, oninput: changed, autocapitalize: "off" });
       return { parts: [box], set: (value) => (box.value = value), get: () => box.value };
     },
     preset(control, id, changed, panel) {
@@ -90,7 +91,21 @@
       };
       return { parts: [button], set, get: () => kept };
     },
+    step(control, id, changed, panel) {
+      const button = element("button", { id, type: "button", textContent: control.label });
+      button.onclick = async () => {
+        const { refused, ...values } = JSON.parse(await ask(panel, panel.values(), control.name));
+        panel.set(values);
+        refused ? panel.status.classList.remove("live-heard") : changed();
+        if (refused) panel.say(refused);
+      };
+      const follow = () => (button.disabled = !panel.controls[control.needs].get());
+      return { parts: [button], set: () => {}, follow };
+    },
   };
+
+  const BUTTONS = ["pin", "step"];
+  const WITHOUT_VALUE = ["preset", "step"];
 
   class Panel {
     constructor(box, number) {
@@ -132,18 +147,22 @@
         const made = CONTROLS[control.kind](control, id, () => this.changed(), this);
         this.controls[control.name] = made;
         if (control.value !== undefined) made.set(control.value);
-        const label = control.kind === "pin" ? [] : [element("label", { htmlFor: id, textContent: control.label })];
+        const label = BUTTONS.includes(control.kind) ? [] : [element("label", { htmlFor: id, textContent: control.label })];
         this.form.append(element("div", { className: `live-${control.kind}` }, ...label, ...made.parts));
       }
       this.begun = this.values();
       this.set(this.shared() || {});
+      if ("share" in this.box.dataset) {
+        const save = element("button", { type: "button", textContent: WORDS.png, onclick: () => this.save() });
+        this.form.append(element("div", { className: "live-step" }, save));
+      }
       this.button.replaceWith(this.form);
       this.form.querySelector("input, select, textarea").focus({ preventScroll: true });
       this.changed();
     }
 
     values() {
-      const kept = this.described.filter(({ kind }) => kind !== "preset");
+      const kept = this.described.filter(({ kind }) => !WITHOUT_VALUE.includes(kind));
       return Object.fromEntries(kept.map(({ name }) => [name, this.controls[name].get()]));
     }
 
@@ -192,9 +211,22 @@
       if (address !== location.hash) history.replaceState(null, "", address);
     }
 
+    // The first picture of the page as a file of pixels, twice as many as it has on the screen.
+    save() {
+      const picture = this.page.querySelector("img");
+      if (!picture) return;
+      const [width, height] = [2 * picture.width, 2 * picture.height];
+      const canvas = element("canvas", { width, height });
+      const context = canvas.getContext("2d");
+      context.fillStyle = "white";
+      context.fillRect(0, 0, width, height);
+      context.drawImage(picture, 0, 0, width, height);
+      element("a", { download: "design.png", href: canvas.toDataURL() }).click();
+    }
+
     shared() {
       const values = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-      const known = this.described.filter(({ name, kind }) => kind !== "preset" && name in values);
+      const known = this.described.filter(({ name, kind }) => !WITHOUT_VALUE.includes(kind) && name in values);
       return known.length ? Object.fromEntries(known.map(({ name }) => [name, values[name]])) : null;
     }
 

@@ -9,7 +9,16 @@ def panel(name, start):
     module, function = name.split(":")
     return getattr(import_module("resnet_lib." + module), function)(**json.loads(start))
 
-lambda name, start, values: panel(name, start).show(**json.loads(values))
+def answer(name, start, values, step):
+    found, values = panel(name, start), json.loads(values)
+    if not step:
+        return found.show(**values)
+    try:
+        return json.dumps(found.steps[step](**values))
+    except ValueError as error:
+        return json.dumps({"refused": str(error)})
+
+answer
 `;
 const files = new URL("./live/", import.meta.url).href;
 
@@ -22,9 +31,9 @@ async function start() {
 }
 
 const started = start();
-self.onmessage = async ({ data: { id, name, start, values } }) => {
+self.onmessage = async ({ data: { id, name, start, values, step } }) => {
   try {
-    postMessage({ id, page: (await started)(name, start, values) });
+    postMessage({ id, page: (await started)(name, start, values, step) });
   } catch (error) {
     postMessage({ id, error: String(error.message || error) });
   }

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import resnet_lib
 from resnet_lib import ARCHITECTURES, Block, cost, trace
 from resnet_lib.blocks import CIFAR_ROOT, LAYOUTS
-from resnet_lib.exploration import design, explore, explorer, explorer_panel, picture
+from resnet_lib.exploration import design, explore, explorer, explorer_panel
+from resnet_lib.network_picture import TALLEST
 from resnet_lib.panels import Choice, Slider
 from resnet_lib.roofline import BYTES, DEVICES, predict
 from resnet_lib.traffic import COUNTED_SHORTCUTS
@@ -159,11 +160,11 @@ def test_what_is_shown_needs_no_kernel_and_tells_those_who_cannot_see():
     page = explore("resnet_v2_50")._repr_html_()
     assert "25,568,360 parameters (102.3 MB in float32), 3,482" in page and "50 layers" in page
     (source, alt), *others = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', page)
-    assert not others and alt.startswith("resnet_v2_50, a bar for each unit: block1, 3 units, 28x28x256")
+    assert not others and alt.startswith("resnet_v2_50, a bar for each unit: conv1, 112x112x64, 3% of MACs; block1")
     drawing = ElementTree.fromstring(base64.b64decode(source))
-    assert len(drawing.findall("{*}rect")) == 16
+    assert len(drawing.findall("{*}rect")) == 1 + 16
     labels = [text.text for text in drawing.findall("{*}text")]
-    assert "14x14x512" in labels and sum(label.endswith("% of MACs") for label in labels) == 4
+    assert "14x14x512" in labels and sum(label.endswith("% of MACs") for label in labels) == 5
 
 
 @given(
@@ -183,13 +184,13 @@ def test_sliders_anywhere_give_a_network_or_say_why_not(units, size, depth, kind
             explore(design(**options, image_size=size))
         return
     exploration = explore(design(**options, image_size=size))
-    svg, _ = picture(exploration)
+    svg, _ = exploration.picture()
     bars = ElementTree.fromstring(svg).findall("{*}rect")
-    assert len(bars) == sum(units)
+    assert len(bars) == 1 + sum(units)
     ends = [float(bar.get("x")) + float(bar.get("width")) for bar in bars]
     width = float(re.search(r'viewBox="0 0 (\d+)', svg)[1])
     assert ends == sorted(ends) and ends[-1] <= width
-    assert all(0 < float(bar.get("height")) <= 110 for bar in bars)
+    assert all(0 < float(bar.get("height")) <= TALLEST for bar in bars)
 
 
 def any_value(control):

@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 import re
@@ -7,6 +8,7 @@ import pytest
 from resnet_lib import ARCHITECTURES, Architecture, Block, cost, trace
 from resnet_lib.block_text import written_blocks
 from resnet_lib.blocks import LAYOUTS
+from resnet_lib.descriptions import architecture_of
 from resnet_lib.explorer_page import AS_TYPED, design_of, presets, text_panel
 from resnet_lib.panels import Preset
 from resnet_lib.roofline import predict
@@ -111,3 +113,38 @@ def test_presets_name_every_control_that_makes_a_design():
 def test_the_layouts_of_the_panel_are_the_librarys():
     (layout,) = (control for control in PANEL.controls if control.name == "layout")
     assert layout.options == (AS_TYPED, *LAYOUTS)
+
+
+def test_every_layer_that_costs_has_a_row_and_they_sum_to_the_whole():
+    (table,) = re.findall("<summary>Layer by layer</summary><table>(.*?)</table>", page())
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table)
+    cells = [re.findall("<td>(.*?)</td>", cells) for _, cells in rows]
+    params, macs = (sum(int(row[i].replace(",", "")) for row in cells) for i in (2, 3))
+    assert (params, macs) == cost("resnet_v1_50")[:2]
+    assert rows[0][0] == "conv1" and cells[0][:2] == ["7x7 conv 64 /2", "112x112x64"] and rows[-1][0] == "logits"
+
+
+def test_the_design_and_its_picture_can_be_saved():
+    text = page(root="CIFAR", image_size=96)
+    files = {
+        name: base64.b64decode(data).decode()
+        for name, data in re.findall(r'<a download="([^"]*)" href="data:[^;]*;base64,([^"]*)">', text)
+    }
+    saved = json.loads(files["design.json"])
+    net = design_of(**presets()["resnet_v1_50"] | {"root": "CIFAR", "image_size": 96})
+    assert architecture_of(saved["design"]) == net
+    assert saved["numbers"]["MACs"] == cost(net).macs
+    assert base64.b64encode(files["design.svg"].encode()).decode() in text.split("<img")[1]
+
+
+def test_a_design_takes_the_macs_of_the_pinned_one_by_its_width():
+    pinned = json.dumps({**presets()["resnet_v1_18"], "device": "H200", "precision": "float32", "batch_size": 32})
+    values = {**PANEL.start(), "layout": "v1.5", "pinned": pinned}
+    found = PANEL.steps["match"](**values)
+    assert found["layout"] == AS_TYPED
+    row = figures(PANEL.show(**values | found))["MACs"]
+    this, that = (int(text.replace(",", "")) for text in row[:2])
+    assert that == cost("resnet_v1_18").macs and abs(this / that - 1) < 0.01
+    assert figures(PANEL.show(**values | found))["layers"][0] == "50"
+    with pytest.raises(ValueError, match="pinned: this is no design"):
+        PANEL.steps["match"](**values | {"pinned": "x"})

@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browser import SCREENSHOTS, browser, missing, watched_page  # noqa: F401  the fixtures
@@ -11,14 +11,16 @@ from built_book import AXE, DEVICES, LOOKS, SETTLED, STICKS_OUT, axe, book, look
 
 from resnet_lib import Architecture, Block, cost
 from resnet_lib.block_text import written_blocks
+from resnet_lib.count_panel import count_panel
 from resnet_lib.depth_panel import depth_panel
 from resnet_lib.depth_table_panel import depth_table_panel
 from resnet_lib.exploration import explorer_panel
-from resnet_lib.explorer_page import ROOTS, text_panel
+from resnet_lib.explorer_page import ROOTS, presets, text_panel
 from resnet_lib.padding_panel import padding_panel
 from resnet_lib.panels import Slider, Text
 from resnet_lib.roofline import BYTES
 from resnet_lib.roofline import DEVICES as COMPUTERS
+from resnet_lib.roofline_panel import roofline_panel
 from resnet_lib.unit_panel import unit_panel
 from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
 
@@ -108,18 +110,25 @@ def any_design(dice):
     return blocks, values
 
 
-def test_random_designs_give_the_integers_that_they_give_here(explorer):
+def test_random_designs_give_the_integers_that_they_give_here(explorer, site):
+    """Ten by the controls, and 190 by the address of the page."""
     page, problems = explorer
     dice = random.Random(23)
-    for _ in range(30):
+    for i in range(200):
         blocks, values = any_design(dice)
-        move(page, {"blocks": written_blocks(blocks), **values})
+        values["blocks"] = written_blocks(blocks)
+        if i < 10:
+            move(page, values)
+        else:
+            page.goto(f"{site}explorer.html#{urlencode(values)}")  # the page stays, its address changes
+            answered(page)
         form = (values[name] for name in ("shortcut", "stride_in", "image_size", "num_classes"))
         net = Architecture("net", blocks, ROOTS[values["root"]], *form)
         found = printed(page)
         expected = (net.layers, sum(net.units), *cost(net))
-        assert tuple(int(found[name].replace(",", "")) for name in [*found][:5]) == expected
-        assert shows(page, {"blocks": written_blocks(blocks), **values})
+        assert tuple(int(found[name].replace(",", "")) for name in [*found][:5]) == expected, i
+        if i % 10 == 0:
+            assert shows(page, values)
     assert problems == []
 
 
@@ -165,6 +174,44 @@ def test_a_network_is_chosen_and_pinned_and_the_address_restores_both(explorer, 
     assert problems == problems_there == []
 
 
+def test_a_design_is_matched_in_macs_to_the_pinned_one(explorer):
+    page, problems = explorer
+    move(page, {"network": "resnet_v1_18"})
+    match = page.get_by_role("button", name="match the pinned MACs")
+    pin = page.get_by_role("button", name="pin this design")
+    if pin.get_attribute("aria-pressed") == "true":
+        pin.click()
+    assert match.is_disabled()
+    pin.press("Enter")
+    move(page, {"network": "resnet_v1_50"})
+    match.press("Enter")
+    typed = presets()["resnet_v1_50"]["blocks"]
+    page.wait_for_function("typed => document.querySelector('textarea').value !== typed", arg=typed)
+    answered(page)
+    macs = int(printed(page)["MACs"].replace(",", ""))
+    assert abs(macs / cost("resnet_v1_18").macs - 1) < 0.01 and macs != cost("resnet_v1_50").macs
+    move(page, {"blocks": "[Block('a', 'basic_v1', [(64, 1)] * 60)]", "shortcut": "A"})
+    match.press("Enter")
+    page.get_by_role("status").get_by_text("no width of design has about").wait_for()
+    pin.click()
+    assert problems == []
+
+
+def test_the_picture_and_the_design_are_saved(explorer):
+    page, problems = explorer
+    move(page, {"network": "resnet_v2_50"})
+    with page.expect_download() as found:
+        page.get_by_role("button", name="save the picture as PNG").click()
+    png = found.value.path().read_bytes()
+    assert found.value.suggested_filename == "design.png" and png.startswith(b"\x89PNG")
+    assert len(png) > 5_000  # a picture, not an empty canvas
+    with page.expect_download() as found:
+        page.get_by_role("link", name="design.json").click()
+    saved = json.loads(found.value.path().read_text())
+    assert saved["numbers"]["MACs"] == cost("resnet_v2_50").macs and len(saved["design"]["blocks"]) == 4
+    assert problems == []
+
+
 def test_the_live_page_is_readable_by_all(explorer, axe):
     page, problems = explorer
     page.wait_for_function(SETTLED)
@@ -197,7 +244,9 @@ CHAPTERS = {
     "01_highway_and_residual_formulas": (depth_panel(), {"units": 30, "weight_percent": 150, "skip": "v2"}),
     "03_residual_units": (unit_panel(), {"out": 512, "stride": 2, "version": "V2", "shortcut": "A"}),
     "04_the_depth_table": (depth_table_panel(), {"units_3": 23, "layout": "v1.5", "image_size": 256}),
+    "05_parameters_and_flops": (count_panel(), {"printed": "7.7 GFLOPs", "network": "resnet_v2_50"}),
     "07_resnet_v2_piece_by_piece": (padding_panel(), {"size": 9, "kernel": 4}),
+    "08_forward_timing": (roofline_panel(), {"device": "A100", "fused": "none", "batch_size": 8}),
     "11_your_own_architecture": (explorer_panel(), {"units_1": 0, "device": "A100", "base_depth": 32}),
 }
 

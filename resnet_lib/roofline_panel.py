@@ -1,0 +1,119 @@
+"""What must a forward pass take on this device? A panel for `roofline.predict`: the roofline, and a row for each block.
+
+The standard library is all that this needs, so it runs in a browser as it is. `roofline_panel` is the panel, and
+`panels.jupyter(roofline_panel())` shows it in JupyterLab. Used in notebook 08.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from math import ceil, floor, log10, sqrt
+
+from .architectures import ARCHITECTURES
+from .checks import one_of
+from .figures import COLORS, Picture
+from .panels import Choice, Panel, Slider
+from .roofline import BYTES, DEVICES, Prediction, predict
+from .traffic import COUNTED_SHORTCUTS, FUSED
+
+_WIDTH, _HEIGHT = 760, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 24, 736, 52, 205
+_LARGEST = 30  # radius of a dot that would be the whole time
+_LEGEND = (
+    f'<text x="{_LEFT}" y="14">a dot is a kind of kernel, its area the share of the time: '
+    f'<tspan fill="{COLORS["accent"]}">waits for memory</tspan>, '
+    f'<tspan fill="{COLORS["residual"]}">waits for arithmetic</tspan></text>'
+)
+NETWORKS = tuple(name for name, net in ARCHITECTURES.items() if net.shortcut in COUNTED_SHORTCUTS)
+
+
+def roofline_page(network: str, device: str, precision: str, batch_size: int, fused: str) -> str:
+    """The page of the panel, an HTML text: the bound in a sentence, the roofline with a dot for each kernel, and a row for each
+    block. Arguments and errors are those of `roofline.predict`."""
+    found = predict(network, device, batch_size, precision, fused)
+    sentence = (
+        f"{found.network} on {device}, batch {batch_size}, {precision}: at least {1e3 * found.seconds:.3g} ms, so at most "
+        f"{found.images_per_s:,.0f} images/s; {found.memory_bound_share:.0%} of this time waits for memory"
+    )
+    return f"<p>{html.escape(sentence)}.</p>{_picture(found, sentence)}{_table(found)}"
+
+
+def _picture(found: Prediction, sentence: str) -> str:
+    peak, bandwidth = found.device.tflops[found.precision], found.device.tb_per_s
+    ridge = peak / bandwidth
+    seconds: Counter[float] = Counter()  # intensity -> of all kernels that have it
+    for bound in found.bounds:
+        if bound.flops and bound.bytes:
+            seconds[bound.flops / bound.bytes] += bound.seconds
+    low, high = floor(log10(min(*seconds, ridge))), ceil(log10(max(*seconds, ridge)))
+
+    def x(intensity: float) -> float:
+        return _LEFT + (_RIGHT - _LEFT) * (log10(intensity) - low) / (high - low)
+
+    def y(tflops: float) -> float:
+        lowest = log10(bandwidth) + low
+        return _BOTTOM - (_BOTTOM - _TOP) * (log10(tflops) - lowest) / (log10(peak) - lowest)
+
+    parts = [
+        f'<path d="M{_LEFT} {_BOTTOM}L{x(ridge):.1f} {_TOP}H{_RIGHT}" fill="none" stroke="{COLORS["plain"]}"/>',
+        f'<text x="{_RIGHT}" y="{_TOP - 9}" text-anchor="end">{peak:,.4g} TFLOP/s</text>',
+        f'<text x="{x(ridge**0.5 * 10 ** (low / 2)) + 14:.1f}" y="{(_TOP + _BOTTOM) / 2 + 14}">{bandwidth:g} TB/s</text>',
+        f'<text x="{(_LEFT + _RIGHT) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">FLOPs for each byte moved</text>',
+        _LEGEND,
+    ]
+    for exponent in range(low, high + 1):
+        at = x(10.0**exponent)
+        parts.append(f'<path d="M{at:.1f} {_TOP}V{_BOTTOM}" stroke="#e4e4e4"/>')
+        parts.append(f'<text x="{at:.1f}" y="{_BOTTOM + 18}" text-anchor="middle">{10.0**exponent:g}</text>')
+    for intensity, taken in seconds.items():
+        radius = max(1.5, _LARGEST * sqrt(taken / found.seconds))
+        place = f'cx="{x(intensity):.1f}" cy="{y(min(peak, bandwidth * intensity)):.1f}" r="{radius:.1f}"'
+        color = COLORS["residual" if intensity >= ridge else "accent"]
+        parts.append(f'<circle {place} fill="{color}" fill-opacity="0.5"/>')
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
+        f'font-size="11.5"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>{"".join(parts)}</svg>'
+    )
+    alt = f"The roofline of {found.device.name}, a dot for each kind of kernel, as large as its share of the time. {sentence}."
+    return Picture(svg.encode(), alt, _WIDTH).html()
+
+
+def _table(found: Prediction) -> str:
+    """A row for the root, each block and the classifier."""
+    scopes = dict.fromkeys(bound.kernel.group.split("/")[0] for bound in found.bounds)
+    heads = ("", "GFLOPs", "MB moved", "ms at least", "share", "waiting for memory")
+    lines = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    for scope in scopes:
+        own = [bound for bound in found.bounds if bound.kernel.group.split("/")[0] == scope]
+        seconds = sum(bound.seconds for bound in own)
+        waiting = sum(bound.seconds for bound in own if bound.limit == "memory")
+        cells = (
+            f"{sum(bound.flops for bound in own) / 1e9:,.1f}",
+            f"{sum(bound.bytes for bound in own) / 1e6:,.1f}",
+            f"{1e3 * seconds:.3g}",
+            f"{seconds / found.seconds:.0%}",
+            f"{waiting / seconds:.0%}",
+        )
+        lines.append(f'<th scope="row">{html.escape(scope)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
+    return f'<table class="dataframe">{"".join(f"<tr>{line}</tr>" for line in lines)}</table>'
+
+
+def roofline_panel(network: str = "resnet_v2_152", device: str = "H200", precision: str = "bfloat16") -> Panel:
+    """Controls for the arguments of `roofline_page`, and the page: Panel. Arguments: where the controls stand at first. Raises
+    ValueError for one that is none."""
+    controls = (
+        Choice("network", "network", NETWORKS, one_of("network", network, NETWORKS)),
+        Choice("device", "device", (*DEVICES,), one_of("device", device, DEVICES)),
+        Choice("precision", "precision", (*BYTES,), one_of("precision", precision, BYTES)),
+        Slider("batch_size", "batch size", 1, 512, 32),
+        Choice("fused", "fused", FUSED, "sum"),
+    )
+
+    def show(**values: int | str) -> str:
+        try:
+            return roofline_page(**values)
+        except ValueError as error:
+            return f"<p><b>{html.escape(str(error))}</b></p>"
+
+    return Panel(controls, show)
