@@ -14,7 +14,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
 BOOK := README.md data/README.md $(wildcard book/* book/_static/* notebooks/*.ipynb resnet_lib/*.py)
 
-.PHONY: lab test unit style browser copied book read notebooks check-notebooks bench lock clean
+.PHONY: lab test unit style browser copied book read notebooks check-notebooks course bench lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/00_start_here.ipynb
@@ -59,6 +59,11 @@ build/.book: $(BOOK) | $(READY)
 
 read: book
 	$(BIN)/python book/serve.py build/book
+
+# What a lecturer hands out: student versions of the notebooks and slides, in build/course. No notebook is run.
+course: $(READY)
+	rm -rf build/course
+	$(BIN)/python tools/course.py build/course $(wildcard notebooks/*.ipynb)
 
 notebooks: $(READY)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.kernel_name=python3 \

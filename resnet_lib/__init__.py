@@ -11,7 +11,7 @@ a network is first built. A map of the house, from the ground up; a module impor
     units, convolutions, flat_graph,      the table of kinds of units; padding; a graph without functions;
     images, preprocessing, photos,        what a network is called on; pictures from files; how to train one; files
     recipe, weight_files, data_files,     of weights, and of data/; signals and gradients of fresh networks, from
-    mean_field                            formulas
+    mean_field, lessons                   formulas; predictions that students lock
     blocks, shortcuts, graph_cost         lists of units; what any TensorFlow graph costs
     other_nets, known_weights,            networks that are not lists of units; files of released weights;
     block_text                            Blocks as one types them

@@ -1,0 +1,123 @@
+"""What a lecturer hands out: student versions without answers, whose predictions lock, and slides of the figures."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from course import PREDICT, slides, student
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = NOTEBOOKS[:-1]  # not the appendix
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    subprocess.run([sys.executable, ROOT / "tools" / "course.py", folder, *NOTEBOOKS], check=True)
+    return folder
+
+
+def sources(cells, kind):
+    return [cell.source for cell in cells if cell.cell_type == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_student_version_has_neither_answers_nor_outputs(made, path):
+    whole, found = (nbformat.read(p, as_version=4) for p in (path, made / "student" / path.name))
+    nbformat.validate(found)
+    prose = "\n".join(sources(found.cells, "markdown"))
+    assert "## Worked answers" not in prose and not re.search(r"<summary>\d", prose)
+    assert not any("answer" in cell.metadata.get("tags", ()) for cell in found.cells)
+    assert not any(cell.outputs or cell.execution_count for cell in found.cells if cell.cell_type == "code")
+    asked = "\n".join(sources(whole.cells, "markdown")).partition("## Exercises")[2].partition("## Worked answers")[0]
+    exercises = re.findall(r"^(\d+)\. ", asked, re.M)
+    assert re.findall(r"^\*\*Exercise (\d+)\.\*\*", prose, re.M) == exercises
+    assert (not exercises) == ("appendix" in path.stem)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_asks_for_a_prediction_that_its_next_cell_waits_for(made, path):
+    cells = nbformat.read(made / "student" / path.name, as_version=4).cells
+    asking = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and PREDICT in cell.source]
+    assert asking
+    for number, i in enumerate(asking, 1):
+        name = f"{path.name[:2]}.{number}"
+        assert f'lock("{name}", "")' in cells[i + 1].source
+        assert cells[i + 2].source.startswith(f'locked("{name}")')
+
+
+def small():
+    return new_notebook(
+        cells=[
+            new_markdown_cell(f"# 77 Small\n\n**What is 6 x 7?** Let us see.\n\n{PREDICT} which number?"),
+            new_code_cell("x = 6 * 7", outputs=[new_output("stream", text="42")], execution_count=1),
+            new_code_cell("seen.append(x)", outputs=[], execution_count=2),
+            new_markdown_cell("It is 42.\n\n## More\n\nFree to read."),
+            new_code_cell("seen.append('more')"),
+            new_markdown_cell("## Summary\n\n- It was 42.\n\n## Exercises\n\n1. *By hand.* Why?\n2. *Code.* How?"),
+            new_markdown_cell("## Worked answers\n\n<details><summary>1</summary>\n\nBecause.\n\n</details>"),
+            new_code_cell("secret", metadata={"tags": ["answer"]}),
+            new_markdown_cell("<details><summary>2</summary>\n\nSo.\n\n</details>"),
+            new_markdown_cell("Next: [nothing](78.ipynb)."),
+        ]
+    )
+
+
+def test_a_cell_stops_until_the_prediction_is_locked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = student(small(), "77")
+    _, lock, first, second, told, more, *_ = found.cells
+    seen = []
+    names = {"seen": seen}
+    with pytest.raises(ValueError, match="type yours between the quotes"):
+        exec(lock.source, names)
+    for cell in (first, second):
+        with pytest.raises(ValueError, match="no prediction yet"):
+            exec(cell.source, names)
+    exec(more.source, names)
+    exec(lock.source.replace('""', '"40 or so"'), names)
+    for cell in (first, second):
+        exec(cell.source, names)
+    assert seen == ["more", 42]
+    assert (
+        told.source
+        == "<details><summary>What came out</summary>\n\nIt is 42.\n\n</details>\n\n## More\n\nFree to read."
+    )
+
+
+def test_answers_go_and_each_exercise_has_a_place():
+    cells = student(small(), "77").cells
+    text = "\n".join(cell.source for cell in cells)
+    assert "Because" not in text and "secret" not in text and "So." not in text and "It was 42" in text
+    assert "**Exercise 1.** Your answer:" in text and "**Exercise 2.**" in text
+    assert cells[-1].source == "Next: [nothing](78.ipynb)."
+    assert [cell.id for cell in cells] == [f"cell-{i:02d}" for i in range(len(cells))]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_has_a_slide_for_each_figure_its_question_and_its_summary(made, path):
+    notebook = nbformat.read(path, as_version=4)
+    page = (made / "slides" / f"{path.stem}.html").read_text(encoding="utf-8")
+    figures = [
+        "".join(output.get("data", {}).get("text/html", ""))
+        for cell in notebook.cells
+        if "figure" in cell.metadata.get("tags", ())
+        for output in cell.outputs
+    ]
+    assert page.count("<section") == sum("<img" in figure for figure in figures) + 2
+    assert all(figure in page for figure in figures if "<img" in figure)
+    assert "Summary</h2>" in page and "</details>" not in page
+    assert not re.search(r'(src|href)="(https?:)?//[^"]*\.(js|css)', page)
+    for link in re.findall(r'href="(\d\d_\w+\.html)', page):
+        assert (made / "slides" / link).exists() or link.startswith("12_")
+    assert f'href="{path.stem}.html"' in (made / "slides" / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_a_figure_there_are_no_slides(made):
+    assert slides(small()) is None
+    assert (made / "slides" / "tex-svg.js").stat().st_size > 10**6
