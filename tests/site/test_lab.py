@@ -190,6 +190,12 @@ def test_sliders_change_picture_and_table(read):
     explorer.screenshot(path=SCREENSHOTS / "lab_explorer.png")
 
 
+def test_no_question_pops_up_at_the_first_start(read):
+    """JupyterLab would ask whether it may fetch news; set-up has turned that off."""
+    page = read(CHAPTERS[0]).page
+    assert page.locator(".Toastify__toast").all_inner_texts() == []
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_no_errors_no_dialogs_and_no_other_machine(read, name):
     assert read(name).problems == []
