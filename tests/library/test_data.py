@@ -25,7 +25,10 @@ def test_every_photo_is_attributed():
     assert readme.count("CC BY 2.0") >= 2
 
 
-@pytest.mark.parametrize("name", ["params_macs", "forward_timing", "imagenet_accuracy", "pretrained_weights"])
+PUBLISHED = ["params_macs", "receptive_fields", "forward_timing", "imagenet_accuracy", "pretrained_weights"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_number_has_a_source(name):
     assert data.published(name)["source"].notna().all()
 

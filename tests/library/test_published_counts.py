@@ -242,3 +242,15 @@ def test_published_parameters_are_reproduced_in_every_printed_digit(row):
 def test_every_row_is_held():
     """So many rows name one of our networks; a new one needs a rule or a reason."""
     assert len(ROWS) == 146 and len(WITH_MACS) == 135 and sum(map(bool, map(reason, WITH_MACS))) == 23
+
+
+def test_every_published_receptive_field_stride_and_padding_is_that_of_the_trace():
+    """At an even size and at an odd one, where SAME pads by one pixel more before the image."""
+    rows = published("receptive_fields")
+    assert len(rows) == 2 * 4 * 2 * 4
+    for row in rows.itertuples():
+        layers = trace(row.model, image_size=row.input_size)
+        last = [layer for layer in layers if layer.name.startswith(f"{row.end_point}/")][-1]
+        found = last.receptive_field, last.effective_stride, last.effective_padding
+        expected = row.receptive_field, row.effective_stride, (row.effective_padding,) * 2
+        assert found == expected, (row.model, row.input_size, row.end_point)
