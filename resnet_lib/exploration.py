@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,7 +85,12 @@ class Stage(NamedTuple):
         shown = [self.name, _sides(self.size), str(self.depth), str(self.units)]
         counts = (self.params, self.macs, self.activations, self.receptive_field)
         least_ms = [] if self.least_ms is None else [f"{self.least_ms:.3g}"]
-        return [*shown, *(f"{count:,}" for count in counts), f"{self.share_of_macs:.1%}", *least_ms]
+        return [*shown, *map(in_digits, counts), f"{self.share_of_macs:.1%}", *least_ms]
+
+
+def in_digits(number: int) -> str:
+    """A whole number as it is printed: all of its digits, or, beyond fifteen, two. Receptive fields double with every stride."""
+    return f"{number:,}" if number < 10**15 else f"{Decimal(number):.1e}"
 
 
 def _sides(size: tuple[int, int]) -> str:
@@ -155,7 +161,7 @@ def _on_device(found: Prediction) -> str:
     """The prediction in a sentence."""
     return (
         f"On {found.device.name}, batch {found.batch_size}, {found.precision}: at least {1e3 * found.seconds:.3g} ms, so at "
-        f"most {found.images_per_s:,.0f} images/s, and {found.memory / 1e6:,.0f} MB of memory"
+        f"most {found.images_per_s:,.0f} images/s, and {found.memory / 1e6:,.0f} MB of memory without training"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from .accounting import cost, trace
@@ -18,13 +18,13 @@ from .block_text import read_blocks, written_blocks
 from .blocks import CIFAR_ROOT, IMAGENET_ROOT, LAYOUTS
 from .checks import one_of
 from .descriptions import described
-from .exploration import Exploration, explore
+from .exploration import Exploration, explore, in_digits
 from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text
 from .roofline import BYTES, DEVICES
 from .traffic import COUNTED_SHORTCUTS
 from .training_cost import training_memory
 from .units import SHORTCUTS, STRIDE_IN
-from .widths import with_macs
+from .widths import with_cost
 
 ROOTS = {"ImageNet": IMAGENET_ROOT, "CIFAR": CIFAR_ROOT, "none": None}
 AS_TYPED = "as typed"
@@ -39,7 +39,9 @@ class Figure(NamedTuple):
     form: str = ",.0f"
 
     def text(self) -> str:
-        return "not known" if self.value is None else format(self.value, self.form)
+        if self.value is None:
+            return "not known"
+        return format(self.value, self.form) if isinstance(self.value, float) else in_digits(self.value)
 
 
 def design_of(
@@ -62,7 +64,12 @@ def explorer_page(
     """
     found, figures = _explored(device, precision, batch_size, **design)
     other = _explored(**_pinned(pinned)) if pinned else None
-    page = [f"<p>{html.escape(found.summary())}.</p>{_figures(figures, other and other[1])}{found.image()}"]
+    settings = f"{device}, {precision}, batch {batch_size}"
+    heads = ["this design", f"pinned{_other_settings(pinned, settings)}", "difference"] if other else ["this design"]
+    page = [
+        f"<p>{html.escape(found.summary())}.{_why_no_time(found, device, precision)}</p>"
+        f"{_figures(figures, other and other[1], heads)}{found.image()}"
+    ]
     if other:
         page.append(f"<p>Pinned:</p>{other[0].image()}")
     return "".join(
@@ -113,9 +120,25 @@ def _pinned(text: str) -> dict[str, Any]:
     return values
 
 
-def _figures(figures: list[Figure], other: list[Figure] | None) -> str:
+def _other_settings(pinned: str, settings: str) -> str:
+    """What a design was pinned with, where that is not what the controls say now."""
+    values = _pinned(pinned)
+    own = f"{values['device']}, {values['precision']}, batch {values['batch_size']}"
+    return "" if own == settings else f": {own}"
+
+
+def _why_no_time(found: Exploration, device: str, precision: str) -> str:
+    if found.prediction:
+        return ""
+    net = found.architecture
+    if net.shortcut not in COUNTED_SHORTCUTS:
+        return f" What a shortcut of {net.shortcut} moves is not counted here, so no time is known."
+    return f" The data sheet of the {device} has no {precision}, so no time is known."
+
+
+def _figures(figures: list[Figure], other: list[Figure] | None, names: list[str]) -> str:
     """The numbers as a table, with those of the pinned design and the differences where there is one."""
-    heads = ["", "this design", *(["pinned", "difference"] if other else [])]
+    heads = ["", *map(html.escape, names)]
     rows = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
     for i, figure in enumerate(figures):
         cells = [figure.text(), *([other[i].text(), _difference(figure, other[i])] if other else [])]
@@ -150,7 +173,7 @@ def _layers(net: Architecture) -> str:
     for layer in trace(net):
         if layer.params or layer.macs:
             size = "{}x{}x{}".format(*layer.size_out, layer.channels_out)
-            cells = (layer.label, size, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.receptive_field:,}")
+            cells = (layer.label, size, f"{layer.params:,}", f"{layer.macs:,}", in_digits(layer.receptive_field))
             name = f'<th scope="row">{html.escape(layer.name)}</th>'
             rows.append(name + "".join(f"<td>{cell}</td>" for cell in cells))
     table = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -177,12 +200,14 @@ def _rounded(value: float | None) -> float | None:
     return float(f"{value:.10g}") if isinstance(value, float) else value
 
 
-def matched(pinned: str, **values: Any) -> dict[str, str]:
-    """The Blocks of a design, made wider or narrower until it has the MACs of the design that was pinned. Arguments and errors
-    as of `explorer_page`, and ValueError where no width has them."""
+def matched(quantity: str, pinned: str, **values: Any) -> dict[str, str]:
+    """The Blocks of a design, made wider or narrower until it has as many MACs or parameters as the design that was pinned.
+    quantity: as of `widths.with_cost`; other arguments and errors as of `explorer_page`, and ValueError where no width has so
+    many."""
     other = {name: value for name, value in _pinned(pinned).items() if name in _DESIGN}
     net = design_of(**{name: value for name, value in values.items() if name in _DESIGN})
-    return {"blocks": written_blocks(with_macs(net, cost(design_of(**other)).macs).blocks), "layout": AS_TYPED}
+    found = with_cost(net, quantity, getattr(cost(design_of(**other)), quantity))
+    return {"blocks": written_blocks(found.blocks), "layout": AS_TYPED}
 
 
 @cache
@@ -220,7 +245,8 @@ def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
         Choice("precision", "precision", (*BYTES,), "float32"),
         Slider("batch_size", "batch size", 1, 512, 32),
         Pin("pinned", "pin this design"),
-        Step("match", "match the pinned MACs", "pinned"),
+        Step("match_macs", "match the pinned MACs", "pinned"),
+        Step("match_params", "match the pinned parameters", "pinned"),
     )
 
     def show(**values: int | str) -> str:
@@ -229,4 +255,4 @@ def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
         except (TypeError, ValueError) as error:
             return f"<p><b>{html.escape(str(error))}</b></p>"
 
-    return Panel(controls, show, {"match": matched})
+    return Panel(controls, show, {"match_macs": partial(matched, "macs"), "match_params": partial(matched, "params")})

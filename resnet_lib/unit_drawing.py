@@ -298,7 +298,8 @@ class _Pen:
     def _shortcut(self, parts: _Parts, ys: list[float], edge: float) -> float:
         """The shortcut, to the right: a projection begins after the BN and ReLU before the first convolution, any other at x.
         Returns how far it reaches."""
-        around = parts.around
+        gates = [layer for layer in parts.around if layer.name == "unit/gate"]
+        around = [layer for layer in parts.around if layer not in gates]
         projected = [layer.kind for layer in around if layer.name == "unit/shortcut"][:1] == ["conv"]
         before = len(parts.kind.ordering.first.split()) if projected else 0
         start = ys[before - 1] - 0.5 if before else -0.4
@@ -306,8 +307,22 @@ class _Pen:
         half = max(0.45, *(self.scale * layer.channels_out for layer in (parts.x, *around)))
         x = edge + 0.3 + half
         self._detour(x, start, end, parts.x, around, "shortcut", target=0, gap=8)
+        for gate in gates:
+            self._shortcut_gate(gate, (x, start))
         if not around:
             carried = self.scale * parts.x.channels_out
             self.carried.append(Box(x, (start + end) / 2, carried, carried, start - end, "shortcut", False))
             self.texts.append(Text(x, (start + end) / 2, "identity", color="shortcut"))
         return max(x + half, self._right_edge()) + 0.05
+
+    def _shortcut_gate(self, gate: Layer, start: tuple[float, float]) -> None:
+        """What makes g of the x that comes in, beside the shortcut and not to scale: from where it begins to its product."""
+        product = self.boxes[-1]
+        half = max(HALF, room(gate.label) / 2)
+        x = self._right_edge() + 0.25 + half
+        y = (start[1] + product.y) / 2
+        self._line(start, (x, start[1]), "shortcut")
+        self._line((x, start[1]), (x, y + self._height(gate) / 2), "shortcut", gap=0)
+        self._layer(x, y, gate, [half, half], "shortcut")
+        self._line((x, y - self._height(gate) / 2), (x, product.y), "shortcut")
+        self._line((x, product.y), (product.x + product.top, product.y), "shortcut", gap=0)

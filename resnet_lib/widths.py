@@ -1,16 +1,16 @@
-"""The same network with other widths: scaled by a factor, or until it costs as many MACs as another. Pure Python.
+"""The same network with other widths: scaled by a factor, or until it costs as much as another. Pure Python.
 
-A comparison of two designs at equal MACs begins here. The root, the units and their strides stay.
+A comparison of two designs at equal MACs, or at equal parameters, begins here. The root, the units and their strides stay.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from .accounting import cost
+from .accounting import Cost, cost
 from .architectures import Architecture
 from .blocks import Block
-from .checks import positive_int
+from .checks import one_of, positive_int
 from .units import AnyUnit
 
 SMALLEST, LARGEST = 1 / 256, 256.0
@@ -37,24 +37,26 @@ def _scaled(unit: AnyUnit, factor: float) -> AnyUnit:
     return unit._replace(**{name: width(name) for name in unit._fields if name.startswith("depth")})
 
 
-def with_macs(architecture: Architecture, macs: int) -> Architecture:
-    """The network, scaled so that its MACs come as near to `macs` as bisection with whole channels brings them.
+def with_cost(architecture: Architecture, quantity: str, value: int) -> Architecture:
+    """The network, scaled so that its cost comes as near to `value` as bisection with whole channels brings it.
 
-    Raises ValueError where no width comes near: the root alone may cost more, and an identity cannot narrow.
+    quantity: a field of `accounting.Cost`: "params", "macs" or "activations". Raises ValueError for another one, and where no
+    width comes near: the root alone may cost more, and an identity cannot narrow.
     """
-    macs = positive_int("macs", macs)
+    one_of("quantity", quantity, Cost._fields)
+    value = positive_int(quantity, value)
     narrow, wide = SMALLEST, LARGEST
     found = {}
     for _ in range(HALVINGS):
         factor = (narrow * wide) ** 0.5
         try:
             net = scaled(architecture, factor)
-            found[net] = cost(net).macs
-            too_narrow = found[net] < macs
+            found[net] = getattr(cost(net), quantity)
+            too_narrow = found[net] < value
         except ValueError:  # for its shortcuts
             too_narrow = True
         narrow, wide = (factor, wide) if too_narrow else (narrow, factor)
-    nearest = min(found, key=lambda net: abs(found[net] - macs), default=None)
-    if nearest is None or abs(found[nearest] - macs) > macs / 4:
-        raise ValueError(f"macs: no width of {architecture.name} has about {macs:,} MACs")
+    nearest = min(found, key=lambda net: abs(found[net] - value), default=None)
+    if nearest is None or abs(found[nearest] - value) > value / 4:
+        raise ValueError(f"{quantity}: no width of {architecture.name} has about {value:,}")
     return nearest

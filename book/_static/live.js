@@ -51,6 +51,7 @@
       const range = element("input", { type: "range", id, min: control.low, max: control.high });
       const number = element("input", { type: "number", min: control.low, max: control.high });
       number.setAttribute("aria-label", `${control.label}, as a number`);
+      number.title = `${control.low} to ${control.high}`;
       const set = (value) => (range.value = number.value = clamped(control, value));
       range.oninput = () => changed((number.value = range.value));
       number.oninput = () => number.checkValidity() && number.value && changed((range.value = number.value));

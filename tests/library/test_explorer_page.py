@@ -2,6 +2,7 @@ import base64
 import html
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from resnet_lib.explorer_page import AS_TYPED, design_of, presets, text_panel
 from resnet_lib.panels import Preset
 from resnet_lib.roofline import predict
 from resnet_lib.training_cost import training_memory
+from resnet_lib.units import unit_kind
 
 PANEL = text_panel()
 
@@ -140,11 +142,45 @@ def test_the_design_and_its_picture_can_be_saved():
 def test_a_design_takes_the_macs_of_the_pinned_one_by_its_width():
     pinned = json.dumps({**presets()["resnet_v1_18"], "device": "H200", "precision": "float32", "batch_size": 32})
     values = {**PANEL.start(), "layout": "v1.5", "pinned": pinned}
-    found = PANEL.steps["match"](**values)
+    found = PANEL.steps["match_macs"](**values)
     assert found["layout"] == AS_TYPED
     row = figures(PANEL.show(**values | found))["MACs"]
     this, that = (int(text.replace(",", "")) for text in row[:2])
     assert that == cost("resnet_v1_18").macs and abs(this / that - 1) < 0.01
     assert figures(PANEL.show(**values | found))["layers"][0] == "50"
     with pytest.raises(ValueError, match="pinned: this is no design"):
-        PANEL.steps["match"](**values | {"pinned": "x"})
+        PANEL.steps["match_macs"](**values | {"pinned": "x"})
+    by_params = figures(PANEL.show(**values | PANEL.steps["match_params"](**values)))["parameters"]
+    this, that = (int(text.replace(",", "")) for text in by_params[:2])
+    assert that == cost("resnet_v1_18").params and abs(this / that - 1) < 0.01
+
+
+def test_a_pinned_design_says_with_what_it_was_pinned_where_that_is_another():
+    pinned = {**presets()["resnet_v1_18"], "device": "H200", "precision": "bfloat16", "batch_size": 8}
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', page(pinned=json.dumps(pinned)))
+    assert heads[:3] == ["this design", "pinned: H200, bfloat16, batch 8", "difference"]
+    same = page(pinned=json.dumps(pinned), device="H200", precision="bfloat16", batch_size=8)
+    assert re.findall(r'<th scope="col">([^<]*)</th>', same)[1] == "pinned"
+
+
+def test_where_no_time_is_known_the_page_says_why():
+    assert "The data sheet of the V100 has no bfloat16, so no time is known" in page(
+        device="V100", precision="bfloat16"
+    )
+    assert "What a shortcut of scaling moves is not counted here" in page(shortcut="scaling")
+    assert "no time is known" not in page()
+
+
+def test_a_number_of_many_digits_is_printed_with_few():
+    text = page(blocks="[Block('a', 'basic_v1', [(8, 2)] * 900)]")
+    assert figures(text)["receptive field (pixels)"] == ["2.0e+272"] and len(text) < 1_000_000
+
+
+def test_the_page_of_the_book_names_the_kinds_of_unit_and_their_numbers():
+    text = (Path(__file__).parents[2] / "book" / "explorer.md").read_text()
+    rows = {
+        kind: re.findall(r"\w+", numbers)
+        for kinds, numbers in re.findall(r"^\| (`.*`) \| `\((.*)\)`", text, re.M)
+        for kind in re.findall(r"\w+", kinds)
+    }
+    assert rows == {kind: [*unit_kind(kind).shape._fields] for kind in rows} and len(rows) == 8

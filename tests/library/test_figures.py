@@ -162,9 +162,22 @@ def test_a_drawn_projection_stands_where_channels_change_or_everywhere(kind, dep
     # A projection sees what is pre-activated: it branches off below the BN and ReLU before the convolution, all else above.
     below = -len(kind.ordering.first.split()) - 0.4 if projected else -0.4
     levels = [line for line in axes.lines if len(line.get_ydata()) == 2 and len({*line.get_ydata()}) == 1]
-    branches = [line.get_ydata()[0] for line in levels if line.get_xdata()[1] > 0]
+    branches = [line.get_ydata()[0] for line in levels if line.get_xdata()[0] == 0 < line.get_xdata()[1]]
     assert len(branches) == (shortcut != "none") and all(below - 0.2 < y <= below for y in branches)
-    assert len(levels) - len(branches) == (unit.depth_squeeze is not None)
+    assert len(levels) - len(branches) == (unit.depth_squeeze is not None) + gated
+
+
+@pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_only_gating"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_gate_of_a_shortcut_stands_beside_it_and_ends_in_its_product(shortcut, stride):
+    """g is made of the x that comes in, and not of what is left on the shortcut."""
+    axes, _, _ = drawn("basic_v1", 64, stride, shortcut=shortcut)
+    at = {text.get_text(): text.get_position() for text in axes.texts}
+    gate, product = next(at[text] for text in at if text.startswith("g: ")), at["times 1 - g"]
+    assert gate[0] > product[0] > 0 and gate[1] > product[1]
+    column = [line for line in axes.lines if {*line.get_xdata()} == {gate[0]}]
+    level = [line for line in axes.lines if line.get_xdata()[0] == product[0] and line.get_xdata()[-1] == gate[0]]
+    assert [line.get_ydata()[0] for line in level] == [-0.4] and len(column) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_lib import ARCHITECTURES, Architecture, Block, cost
-from resnet_lib.widths import scaled, with_macs
+from resnet_lib.widths import scaled, with_cost
 
 SMALL = [name for name, net in ARCHITECTURES.items() if sum(net.units) < 40]
 
@@ -30,19 +30,21 @@ def test_a_scaled_network_keeps_all_but_its_channels(name, factor):
 
 
 @pytest.mark.parametrize(("name", "other"), [("resnet_v2_50", "resnet_v1_34"), ("resnet_v1_18", "resnet_v1_152")])
-def test_two_networks_meet_at_equal_macs(name, other):
-    macs = cost(other).macs
-    net = with_macs(ARCHITECTURES[name], macs)
-    assert abs(cost(net).macs / macs - 1) < 0.01
+@pytest.mark.parametrize("quantity", ["params", "macs", "activations"])
+def test_two_networks_meet_at_equal_cost(name, other, quantity):
+    value = getattr(cost(other), quantity)
+    net = with_cost(ARCHITECTURES[name], quantity, value)
+    assert abs(getattr(cost(net), quantity) / value - 1) < 0.01
     assert net.units == ARCHITECTURES[name].units and net.layers == ARCHITECTURES[name].layers
-    assert abs(cost(with_macs(net, cost(name).macs)).macs / cost(name).macs - 1) < 0.01
 
 
 def test_what_no_width_reaches_is_refused_in_words():
     narrow = Architecture("narrow", [Block("a", "basic_v1", [(64, 1)])], shortcut="A")
-    with pytest.raises(ValueError, match=re.escape("macs: no width of narrow has about 1,000 MACs")):
-        with_macs(narrow, 1000)
+    with pytest.raises(ValueError, match=re.escape("macs: no width of narrow has about 1,000")):
+        with_cost(narrow, "macs", 1000)
     with pytest.raises(ValueError, match="macs must be a positive whole number, got 0"):
-        with_macs(narrow, 0)
+        with_cost(narrow, "macs", 0)
+    with pytest.raises(ValueError, match="quantity must be one of"):
+        with_cost(narrow, "flops", 1000)
     with pytest.raises(ValueError, match="factor must be above 0, got -1"):
         scaled(narrow, -1)
