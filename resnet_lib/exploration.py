@@ -89,7 +89,7 @@ class Stage(NamedTuple):
 
 
 def in_digits(number: int) -> str:
-    """A whole number as it is printed: all of its digits, or, beyond fifteen, two. Receptive fields double with every stride."""
+    """A whole number as it is printed: all its digits, or, beyond fifteen, two. A receptive field doubles with each stride."""
     return f"{number:,}" if number < 10**15 else f"{Decimal(number):.1e}"
 
 
