@@ -73,9 +73,10 @@ def weights(kind, unit, channels_in, shortcut="B"):
 # The unit in code
 
 
-def test_the_units_in_code_were_the_librarys_to_the_last_bit(cells):
+def test_the_units_in_code_were_the_librarys_up_to_rounding(cells):
     for source in ("mine = unit_v2(x, w2)", "mine_v1 = unit_v1("):
-        assert printed(cells, source) == "largest difference from the library's unit: 0.0\n"
+        words, _, difference = printed(cells, source).rpartition(" ")
+        assert words == "largest difference from the library's unit:" and float(difference) < 1e-5
 
 
 @settings(max_examples=10, deadline=None)
@@ -121,12 +122,17 @@ def test_a_response_begins_at_one_where_a_batch_norm_follows():
     assert len(normalized) > 40 and (normalized["response_std"] - 1).abs().max() < 0.01
 
 
-def test_what_is_said_of_the_responses_of_20_layers():
-    run = pd.read_csv(data.path("bank_layers.csv")).query("layers == 20 and layer < 20 and seed == 0 and steps == 1560")
-    stds = run.pivot(index="layer", columns="family", values="response_std")
-    assert ((stds[["plain", "residual"]] - 1).abs() < 0.14).all(axis=None)
-    lowest = stds["residual"].nsmallest(2)
-    assert all(lowest.index % 2 == 1) and 0.9 < lowest.iloc[0] < lowest.iloc[1] < 0.95
+def test_what_is_said_of_responses_and_of_the_size_of_f():
+    """One seed of 20 and of 56 layers: where a BN follows, a response stays near 1; |F| / |x| falls with depth."""
+    run = pd.read_csv(data.path("bank_layers.csv")).query("layer < layers and seed == 0 and steps == 780")
+    medians = run.groupby(["family", "layers"])["response_std"].median()
+    assert ((medians - 1).abs() < 0.02).all() and {20, 56} <= {*medians["plain"].index} & {*medians["residual"].index}
+    first_ten = run[run["layer"] <= 10].groupby(["family", "layers"])["response_std"].mean()
+    assert first_ten["plain", 56] > 1.3 > 1.05 > first_ten["residual", 56]
+    units = pd.read_csv(data.path("bank_units.csv")).query("seed == 0 and steps in (0, 780)")
+    ratio = units.groupby(["family", "steps", "layers"])["residual_ratio"].median()
+    for family, steps in (("residual", 0), ("residual", 780), ("v2", 0)):
+        assert ratio[family, steps, 56] < 0.75 * ratio[family, steps, 20]
 
 
 # Two layers or three
