@@ -7,6 +7,7 @@
     depth              data/depth.csv             one hidden layer against two (notebook 09)
     inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
     designs            data/designs.csv           eight designs of equal MACs (notebook 11)
+    splits             data/splits.csv            thirty splits of sixteen units, of equal MACs (notebook 11)
     fashion            data/fashion_14.npz        Fashion-MNIST at 14x14
     fashion_networks   data/trained               two networks trained on Fashion-MNIST, and data/trained.csv
     bank               data/bank_*.csv            plain, V1 and V2 at three depths, looked into while they train
