@@ -25,7 +25,7 @@ from resnet_lib.exploration import design
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE = 60_000  # ms; the limits are for a machine that does other work at the same time
 CHAPTERS = ["00_start_here", "11_your_own_architecture"]  # what is read first, and what has sliders
-FIRST_CELLS = {"11_your_own_architecture": 34}  # the sliders and three figures; nbmake runs all of it
+FIRST_CELLS = {"11_your_own_architecture": 16}  # the sliders and three figures; nbmake runs all of it
 
 # JupyterLab opens a dialog when it misses something, such as a kernel; as an error it is among the page's problems.
 REPORT_DIALOGS = """new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(node => {
