@@ -58,7 +58,7 @@ def test_the_pair_has_equal_cost_and_differs_in_its_additions_alone(modules):
 def test_every_epoch_has_its_row_and_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     monkeypatch.setattr(inception_pair, "RECIPE", replace(inception_pair.RECIPE, epochs=2))
     monkeypatch.setattr(inception_pair, "MODULES", (1,))
-    monkeypatch.setattr(inception_pair, "SEEDS", (2,))
+    monkeypatch.setattr(inception_pair, "SEEDS", {1: (2,)})
     monkeypatch.setattr(inception_pair, "TRAINED", 300)
     monkeypatch.setattr(inception_pair, "TESTED", 200)
     path = tmp_path / "rows.csv"

@@ -51,8 +51,7 @@ def test_every_network_gets_its_row_and_what_is_there_is_not_run_again(tmp_path,
     monkeypatch.setattr(inception_scales.data, "digits", lambda: SMALL)
     monkeypatch.setattr(inception_scales, "WIDTHS", (8,))
     monkeypatch.setattr(inception_scales, "SCALES", (0.1,))
-    monkeypatch.setattr(inception_scales, "RATES", (0.05, 1e30))
-    monkeypatch.setattr(inception_scales, "SEEDS", (1,))
+    monkeypatch.setattr(inception_scales, "SEEDS", {0.05: (1,), 1e30: (1,)})
     monkeypatch.setattr(inception_scales, "EPOCHS", 2)
     path = tmp_path / "rows.csv"
     inception_scales.main(path)
