@@ -6,6 +6,8 @@
     path_spectrum      data/path_spectrum.csv     the gradient by length of its paths, fresh and trained (notebook 09)
     depth              data/depth.csv             one hidden layer against two (notebook 09)
     inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
+    inception_pair     data/inception_pair.csv    Inception modules with and without the shortcut, trained (notebook 10)
+    inception_scales   data/inception_scales.csv  wide residual Inception modules, scaled, at high rates (notebook 10)
     designs            data/designs.csv           eight designs of equal MACs (notebook 11)
     splits             data/splits.csv            thirty splits of sixteen units, of equal MACs (notebook 11)
     fashion            data/fashion_14.npz        Fashion-MNIST at 14x14

@@ -157,3 +157,32 @@ def test_five_modules_are_faster_with_shortcuts_and_not_better_and_fourteen_are_
         assert gaps[14].min() > 0.15
         assert gaps[5].min() < 0 < gaps[5].max()
     assert PAIR["error"].isna().all()
+
+
+# The heat map
+
+SCALED = pd.read_csv(data.path("inception_scales.csv"))
+SCALED["fails"] = (SCALED["zeros"] == 1) | SCALED["error"].notna() | (SCALED["train_loss"] > 2.2)
+HIGH = SCALED[SCALED["rate"] == 0.5].groupby(["width", "scale"])
+
+
+def test_width_silences_features_and_a_scale_rescues_the_narrow_sums_alone():
+    zeros = HIGH["zeros"].median().unstack("scale")
+    assert (zeros.diff().iloc[1:] > 0).all(axis=None) and (zeros.loc[[64, 256]].diff(axis=1).iloc[:, 1:] > 0).all(
+        axis=None
+    )
+    assert zeros.loc[1088, 1.0] > 0.99
+    errors = HIGH["train_error"].median().unstack("scale")
+    assert (errors.loc[[64, 256], 1.0] > 0.5).all() and (errors.loc[[64, 256], [0.1, 0.3]] < 0.5).all(axis=None)
+    assert (errors.loc[1088] > 2 / 3).all()
+
+
+def test_two_predictions_on_the_heat_map_are_refuted():
+    fails = HIGH["fails"].sum()
+    assert (HIGH["seed"].count() == len(inception_scales.SEEDS[0.5])).all()
+    assert SCALED["error"].isna().all()
+    assert fails[1088, 1.0] < 2  # of three: the first, by the letter
+    assert (fails[1088, 0.1], fails[1088, 0.3], fails[1088, 1.0]) == (2, 1, 0)  # the third
+    silent = SCALED[SCALED["fails"] & (SCALED["rate"] == 0.5)]["zeros"]
+    assert (silent == 1).sum() == 1 and silent.min() > 0.998
+    assert fails[64, 1.0] == 0
