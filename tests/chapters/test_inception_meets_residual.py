@@ -186,3 +186,10 @@ def test_two_predictions_on_the_heat_map_are_refuted():
     silent = SCALED[SCALED["fails"] & (SCALED["rate"] == 0.5)]["zeros"]
     assert (silent == 1).sum() == 1 and silent.min() > 0.998
     assert fails[64, 1.0] == 0
+
+
+def test_at_a_usual_rate_only_the_widest_network_without_a_scale_fails():
+    usual = SCALED[SCALED["rate"] == 0.05].set_index(["width", "scale"])
+    assert [*usual.index[usual["fails"]]] == [(1088, 1.0)]
+    assert usual.loc[(1088, 1.0), "zeros"] > 0.9 and (usual.loc[1088].loc[[0.1, 0.3], "train_error"] < 0.2).all()
+    assert usual.loc[64]["train_error"].idxmin() == 1.0
