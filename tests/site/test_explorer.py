@@ -21,6 +21,7 @@ from resnet_lib.panels import Slider, Text
 from resnet_lib.roofline import BYTES
 from resnet_lib.roofline import DEVICES as COMPUTERS
 from resnet_lib.roofline_panel import roofline_panel
+from resnet_lib.splits_panel import splits_panel
 from resnet_lib.unit_panel import unit_panel
 from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, STRIDE_IN, BasicUnit, unit_kind
 
@@ -240,15 +241,18 @@ def test_where_python_cannot_run_the_page_says_what_to_do(book, site, browser):
     page.context.close()
 
 
-# The panel of each chapter, and values to move it to.
+# The panels of each chapter, in their order, and values to move them to.
 CHAPTERS = {
-    "01_highway_and_residual_formulas": (depth_panel(), {"units": 30, "weight_percent": 150, "skip": "v2"}),
-    "03_residual_units": (unit_panel(), {"out": 512, "stride": 2, "version": "V2", "shortcut": "A"}),
-    "04_the_depth_table": (depth_table_panel(), {"units_3": 23, "layout": "v1.5", "image_size": 256}),
-    "05_parameters_and_flops": (count_panel(), {"printed": "7.7 GFLOPs", "network": "resnet_v2_50"}),
-    "07_resnet_v2_piece_by_piece": (padding_panel(), {"size": 9, "kernel": 4}),
-    "08_forward_timing": (roofline_panel(), {"device": "A100", "fused": "none", "batch_size": 8}),
-    "11_your_own_architecture": (explorer_panel(), {"units_1": 0, "device": "A100", "base_depth": 32}),
+    "01_highway_and_residual_formulas": [(depth_panel(), {"units": 30, "weight_percent": 150, "skip": "v2"})],
+    "03_residual_units": [(unit_panel(), {"out": 512, "stride": 2, "version": "V2", "shortcut": "A"})],
+    "04_the_depth_table": [(depth_table_panel(), {"units_3": 23, "layout": "v1.5", "image_size": 256})],
+    "05_parameters_and_flops": [(count_panel(), {"printed": "7.7 GFLOPs", "network": "resnet_v2_50"})],
+    "07_resnet_v2_piece_by_piece": [(padding_panel(), {"size": 9, "kernel": 4})],
+    "08_forward_timing": [(roofline_panel(), {"device": "A100", "fused": "none", "batch_size": 8})],
+    "11_your_own_architecture": [
+        (explorer_panel(), {"units_1": 0, "device": "A100", "base_depth": 32}),
+        (splits_panel(), {"units_1": 1, "units_3": 9, "batch_size": 8}),
+    ],
 }
 
 
@@ -259,13 +263,14 @@ def test_the_panels_of_the_chapters_answer(python_in_book, book, site, browser):
         boxes += re.findall(
             r'<div class="live".*?</div></div>', (book / "notebooks" / f"{name}.html").read_text(), re.S
         )
-    assert len(boxes) == len(CHAPTERS)
+    panels = [panel for chapter in CHAPTERS.values() for panel in chapter]
+    assert len(boxes) == len(panels)
     script = '<script src="_static/live.js" data-python="there"></script>'
     text = f"<!DOCTYPE html><title>Panels</title>{''.join(boxes)}{script}"
     page, problems = watched_page(browser)
     page.route("**/panels.html", lambda route: route.fulfill(body=text, content_type="text/html"))
     page.goto(f"{site}panels.html")
-    for i, (panel, values) in enumerate(CHAPTERS.values()):
+    for i, (panel, values) in enumerate(panels):
         box = page.locator(".live").nth(i)
         box.get_by_role("button", name="Make it live").click()
         answered(box, STARTS)
