@@ -4,8 +4,7 @@ This is the one place that knows how the last release of tf-slim is made to work
 `from resnet_lib.tf_slim_compat import slim, tf`.
 
 What importing this module changes for the whole process:
-- The environment variables TF_CPP_MIN_LOG_LEVEL, TF_OVERRIDE_GLOBAL_THREADPOOL and TF_ENABLE_ONEDNN_OPTS are "1", unless
-  they were set before.
+- The environment variables TF_CPP_MIN_LOG_LEVEL and TF_OVERRIDE_GLOBAL_THREADPOOL are "1", unless they were set before.
 - Python's garbage collector does not look through what was there by the end of the import (`gc.freeze`).
 - TensorFlow has looked for GPUs. While it loads, what it always says when it starts is held back from the screen.
 - `tf_keras.legacy_tf_layers.normalization` can be imported again. TensorFlow looks for tf-slim's batch norm there, but the
@@ -118,9 +117,6 @@ def _load():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors, no C++ INFO lines
     # A session has a pool of as many threads as it asks for, not that of whatever ran first: one thread, one result.
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
-    # oneDNN's kernels on every x86 processor, as TensorFlow has it by itself on newer ones (AVX-512 VNNI). With AVX2 a training
-    # step of a V2 of 56 layers on 14x14 pixels, batch of 128, one thread, takes 0.49 s and not 1.17 s; a forward pass the same.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _without_start_up_noise():
         import tensorflow as tf
 

@@ -53,7 +53,7 @@ def lab(tmp_path_factory):
         notebook.cells = notebook.cells[:number]
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     printed = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (line,) = (line for line in printed.splitlines() if "jupyter lab" in line)
+    (line,) = (line for line in printed.splitlines() if "jupyter lab " in line)
     command = [str(Path(sys.executable).with_name("jupyter")), *shlex.split(line)[1:]]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
