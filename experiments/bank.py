@@ -1,11 +1,11 @@
-"""A bank of trained networks: plain, V1 and V2 of 20, 56 and 110 layers on `data.fashion_14`, three seeds each.
+"""A bank of trained networks: plain, V1 and V2 of 20, 56 and 110 layers on `data.fashion_14`, one to three seeds each.
 
     TF_ENABLE_ONEDNN_OPTS=1 python -m experiments.bank [FOLDER] [--jobs N]
 
 Makes data/bank_epochs.csv, bank_layers.csv, bank_units.csv and bank_runs.csv, and keeps the trained networks in build/bank.
 About two and a half hours on two cores; three runs of 20 and of 56 layers and one of 110, and not five, are what that time
 allows. (So are 10 epochs: there were to be 20, until three runs of 20 layers had shown what they cost. No deeper one had run.)
-The variable asks TensorFlow for oneDNN's kernels, which it takes by itself on newer processors only; with AVX2 a step of V2 with
+The variable asks TensorFlow for oneDNN's kernels, which it takes by itself on newer processors only; with AVX2 a step of V2 of
 56 layers takes 0.49 s with them and 1.17 s without. A run that was interrupted goes on from its last epoch, and what is in the
 files is not made again. The families are those of the sweeps, with shortcut A; each run has one thread. Batches of 128; a
 learning rate of 0.05, in the first epoch a tenth of it, from half and three quarters of the 10 epochs on a tenth and a
