@@ -16,7 +16,7 @@ from links import fold
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 MODULES = sorted(path.stem for path in (ROOT / "resnet_lib").glob("*.py") if not path.stem.startswith("__"))
-PAGES = ["index", "explorer", "claims", "data/README", "search", "api/index"]
+PAGES = ["index", "explorer", "teaching", "claims", "data/README", "search", "api/index"]
 PAGES += [f"notebooks/{name}" for name in NOTEBOOKS] + [f"api/{name}" for name in MODULES]
 # A code cell repeats the colours of the others; each kind of token is looked at once, which is four times as fast.
 ONE_OF_A_KIND = """() => {
