@@ -83,7 +83,7 @@ def test_every_internal_link_and_anchor_leads_somewhere(book):
     broken = []
     for page, links in pages.items():
         for target in links.targets:
-            if re.match(r"(https?|mailto):", target):
+            if re.match(r"(https?|mailto|data):", target):  # a file to save is within its page
                 continue
             file, anchor = urldefrag(urljoin(page, target))
             there = (book / file).exists() and (file not in pages or unquote(anchor) in pages[file].anchors)
