@@ -11,7 +11,7 @@ import html
 from .architectures import ARCHITECTURES
 from .checks import one_of
 from .count_conventions import Reading, which_count
-from .panels import Choice, Panel, Slider, Text
+from .panels import Choice, Panel, Slider, Text, in_words
 
 
 def count_page(printed: str, network: str = "resnet_v1_50", image_size: int = 224, batch_size: int = 1) -> str:
@@ -53,10 +53,4 @@ def count_panel(printed: str = "4.11 GFLOPs", network: str = "resnet_v1_50") -> 
         Slider("batch_size", "images", 1, 256, 1),
     )
 
-    def show(**values: int | str) -> str:
-        try:
-            return count_page(**values)
-        except ValueError as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
-
-    return Panel(controls, show)
+    return Panel(controls, in_words(count_page))

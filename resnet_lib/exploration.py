@@ -21,7 +21,7 @@ from .checks import OWN, list_of, one_of, positive_int
 from .figures import Picture
 from .layers import Layer
 from .network_picture import WIDTH, picture
-from .panels import Choice, Panel, Slider, jupyter
+from .panels import Choice, Panel, Slider, in_words, jupyter
 from .roofline import BYTES, DEVICES, Device, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS
 from .units import COUNTED_KINDS, SHORTCUTS
@@ -235,16 +235,12 @@ def explorer_panel(
 
     def show(device: str, precision: str, batch_size: int, **values: int | str) -> str:
         chosen = [values.pop(control.name) for control in counts]
-        try:
-            net = design(chosen, **values)
-            predicted = net.shortcut in COUNTED_SHORTCUTS  # of the others only the costs are known
-            return explore(
-                net, device=device if predicted else None, batch_size=batch_size, precision=precision
-            )._repr_html_()
-        except ValueError as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
+        net = design(chosen, **values)
+        predicted = net.shortcut in COUNTED_SHORTCUTS  # of the others only the costs are known
+        on_device = device if predicted else None
+        return explore(net, device=on_device, batch_size=batch_size, precision=precision)._repr_html_()
 
-    return Panel((*counts, *others), show)
+    return Panel((*counts, *others), in_words(show))
 
 
 def explorer(**start: Any) -> ipywidgets.VBox:

@@ -19,7 +19,7 @@ from .blocks import CIFAR_ROOT, IMAGENET_ROOT, LAYOUTS
 from .checks import one_of
 from .descriptions import described
 from .exploration import Exploration, explore, in_digits
-from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text
+from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text, in_words
 from .roofline import BYTES, DEVICES
 from .traffic import COUNTED_SHORTCUTS
 from .training_cost import training_memory
@@ -249,10 +249,5 @@ def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
         Step("match_params", "match the pinned parameters", "pinned"),
     )
 
-    def show(**values: int | str) -> str:
-        try:
-            return explorer_page(**values)
-        except (TypeError, ValueError) as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
-
-    return Panel(controls, show, {"match_macs": partial(matched, "macs"), "match_params": partial(matched, "params")})
+    steps = {"match_macs": partial(matched, "macs"), "match_params": partial(matched, "params")}
+    return Panel(controls, in_words(explorer_page), steps)

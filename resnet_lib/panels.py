@@ -95,6 +95,22 @@ class Panel(NamedTuple):
         return [{"kind": type(control).__name__.lower(), **control._asdict()} for control in self.controls]
 
 
+def in_words(page: Callable[..., str]) -> Callable[..., str]:
+    """A page that never raises, as `Panel.show` must be: a ValueError or TypeError, which says what is wrong, is the page."""
+
+    def show(**values: int | str) -> str:
+        try:
+            return page(**values)
+        except (TypeError, ValueError) as error:
+            return _sentence(error)
+
+    return show
+
+
+def _sentence(error: Exception) -> str:
+    return f"<p><b>{html.escape(str(error))}</b></p>"
+
+
 def jupyter(panel: Panel) -> ipywidgets.VBox:
     """A panel in JupyterLab: an ipywidgets.VBox, first the controls in two columns, then the page."""
     import ipywidgets
@@ -117,7 +133,7 @@ def jupyter(panel: Panel) -> ipywidgets.VBox:
     for widget in values.values():
         widget.observe(show, "value")
     show()
-    column = [*widgets.values()]
+    column = list(widgets.values())
     middle = len(column) // 2
     columns = [ipywidgets.VBox(column[:middle]), ipywidgets.VBox(column[middle:])]
     return ipywidgets.VBox([ipywidgets.HBox(columns), page])
@@ -187,7 +203,7 @@ def _set_by_function(
         try:
             changed = function(**_all(values))
         except ValueError as error:
-            page.value = f"<p><b>{html.escape(str(error))}</b></p>"
+            page.value = _sentence(error)
             return
         for name, value in changed.items():
             values[name].value = value

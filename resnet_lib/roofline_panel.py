@@ -13,7 +13,7 @@ from math import ceil, floor, log10, sqrt
 from .architectures import ARCHITECTURES
 from .checks import one_of
 from .figures import COLORS, Picture
-from .panels import Choice, Panel, Slider
+from .panels import Choice, Panel, Slider, in_words
 from .roofline import BYTES, DEVICES, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS, FUSED
 
@@ -110,10 +110,4 @@ def roofline_panel(network: str = "resnet_v2_152", device: str = "H200", precisi
         Choice("fused", "fused", FUSED, "sum"),
     )
 
-    def show(**values: int | str) -> str:
-        try:
-            return roofline_page(**values)
-        except ValueError as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
-
-    return Panel(controls, show)
+    return Panel(controls, in_words(roofline_page))

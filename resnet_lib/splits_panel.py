@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .exploration import design, explore
 from .figures import COLORS, Picture
-from .panels import Panel, Slider
+from .panels import Panel, Slider, in_words
 from .training_cost import training_memory
 
 BLOCKS = 4
@@ -72,9 +72,10 @@ def splits(units: int) -> list[Split]:
 
 
 def splits_page(units: Sequence[int] = (3, 4, 6, 3), batch_size: int = 32) -> str:
-    """The page of the panel, an HTML text: a split in a sentence, and as a dot among all of as many units."""
+    """The page of the panel, an HTML text: a split in a sentence, and as a dot among all of as many units. Raises ValueError for
+    more than MOST_UNITS."""
     if sum(units) > MOST_UNITS:
-        return f"<p><b>units: {sum(units)} in all; up to {MOST_UNITS} are compared here</b></p>"
+        raise ValueError(f"units: {sum(units)} in all; up to {MOST_UNITS} are compared here")
     mine, every = counted(units), splits(sum(units))
     better = [split for split in every if split.dominates(mine)]
     memory = training_memory(design(units), batch_size).total
@@ -157,4 +158,4 @@ def splits_panel(units: Sequence[int] = (3, 4, 6, 3)) -> Panel:
     def show(batch_size: int, **values: int) -> str:
         return splits_page([values[control.name] for control in counts], batch_size)
 
-    return Panel((*counts, Slider("batch_size", "batch size", 1, 512, 32)), show)
+    return Panel((*counts, Slider("batch_size", "batch size", 1, 512, 32)), in_words(show))

@@ -14,7 +14,7 @@ from .blocks import Block
 from .checks import one_of, positive_int
 from .figures import COLORS, Picture
 from .layers import Layer
-from .panels import Choice, Panel, Slider
+from .panels import Choice, Panel, Slider, in_words
 from .unit_drawing import Box, Drawing, Line, unit_drawing
 from .units import STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
 
@@ -183,10 +183,4 @@ def unit_panel(
         Slider("size", "map size", 1, 112, 56),
     )
 
-    def show(**values: int | str) -> str:
-        try:
-            return unit_page(**values)
-        except ValueError as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
-
-    return Panel(controls, show)
+    return Panel(controls, in_words(unit_page))
