@@ -1,6 +1,6 @@
 """Stacks of Inception modules with and without the shortcut, trained: makes data/inception_pair.csv.
 
-    python -m experiments.inception_pair [FILE] [--jobs N]
+    TF_ENABLE_ONEDNN_OPTS=1 python -m experiments.inception_pair [FILE] [--jobs N]
 
 On 4,000 training and 2,000 test images of `data.fashion_14`, pooled to 7x7 after the first convolution; about a quarter
 of an hour of one core. Five seeds; of 14 modules three, which was decided for want of time when two had been run and their

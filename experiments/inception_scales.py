@@ -1,6 +1,6 @@
 """Wide residual Inception modules at high learning rates, residuals scaled: makes data/inception_scales.csv.
 
-    python -m experiments.inception_scales [FILE] [--jobs N]
+    TF_ENABLE_ONEDNN_OPTS=1 python -m experiments.inception_scales [FILE] [--jobs N]
 
 On the digits, at 4x4 positions after the first convolution: five `inception.residual_module`, with batch norms inside of the
 branches and, as in the paper, none after the 1x1 that ends them, on `width` channels, their residuals times `scale`. 55 steps,

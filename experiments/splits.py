@@ -1,6 +1,6 @@
 """Does any count say which split of sixteen units learns best? Makes data/splits.csv.
 
-    python -m experiments.splits [FILE] [--jobs N]
+    TF_ENABLE_ONEDNN_OPTS=1 python -m experiments.splits [FILE] [--jobs N]
 
 Thirty of the 455 ways to deal sixteen bottleneck units to four blocks (notebook 11), scaled down and trained on the first 5,000
 pictures of `data.fashion_14()`. A border of zeros makes them 16x16, so that the sizes 16, 8, 4 and 2 halve exactly and all 455
@@ -97,7 +97,7 @@ def pictures(images: np.ndarray) -> np.ndarray:
 
 @cache
 def graph_of(units: tuple[int, ...]) -> TrainingGraph:
-    """The graph of a split, for all seeds: building it takes as long as some hundred steps."""
+    """The graph of a split, for all seeds: building it takes as long as some hundred steps, and all thirty take 4 GB."""
     net = architecture(units)
 
     def network(images, is_training=False):

@@ -72,8 +72,8 @@ def splits(units: int) -> list[Split]:
 
 
 def splits_page(units: Sequence[int] = (3, 4, 6, 3), batch_size: int = 32) -> str:
-    """The page of the panel, an HTML text: a split in a sentence, and as a dot among all of as many units. Raises ValueError for
-    more than MOST_UNITS."""
+    """The page of the panel, an HTML text: a split in a sentence, and as a dot among all of as many units. Raises ValueError
+    for more than MOST_UNITS."""
     if sum(units) > MOST_UNITS:
         raise ValueError(f"units: {sum(units)} in all; up to {MOST_UNITS} are compared here")
     mine, every = counted(units), splits(sum(units))
