@@ -2,8 +2,9 @@
 
     python -m experiments.atlas [FILE] [--jobs N]
 
-Networks of 20, 56 and 110 layers on `data.fashion_14`, five seeds, one thread each, with the recipe of the bank: about an hour
-and a half on two cores. The families are those of the sweeps, and "plain_without_bn": plain units with biases in place of batch
+Networks of 20, 56 and 110 layers on `data.fashion_14`, three seeds, one thread each, with the recipe of the bank: about an hour
+on two cores. (Five seeds were planned. What is predicted differs by factors of ten and more between the families, so three tell
+it; this was decided when the networks of one seed were there.) The families are those of the sweeps, and "plain_without_bn": plain units with biases in place of batch
 norms (the first convolution keeps its own). After 0, 1, 10 and 100 steps, for the first 256 training images as one batch, batch
 norms in training mode:
 
@@ -57,7 +58,7 @@ KEY = ["family", "layers", "seed"]
 MEASURED = ["response_std", "gradient_norm", "weight_norm", "weight_gradient_norm", "contrast"]
 COLUMNS = [*KEY, "steps", "layer", *MEASURED]
 STEPS = (0, 1, 10, 100)
-SEEDS = range(5)
+SEEDS = range(3)
 WITHOUT_BN = "plain_without_bn"
 FAMILY_NAMES = (WITHOUT_BN, "plain", "highway", "residual", "v2")
 

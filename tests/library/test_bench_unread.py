@@ -6,8 +6,9 @@ from experiments import bench_unread
 from experiments.turns import Row
 
 
-@pytest.mark.parametrize("engine", bench_unread.engines(), ids=", ".join)
-def test_every_engine_gives_keras_logits(engine, folder):
+@pytest.mark.parametrize("engine", [(bench_unread.KERAS, "all"), ("onnxruntime", "read")], ids=", ".join)
+def test_engines_give_keras_logits(engine, folder):
+    """The two ways in which a network comes to its engine; before it times one, the benchmark looks at every engine so."""
     forward = bench_unread.prepare(bench_unread.engines()[engine], folder, 64, "float32")
     assert forward(2).reshape(2, -1).shape == (2, 1000)
 

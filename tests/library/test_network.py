@@ -83,10 +83,9 @@ RUN = [
     "resnet_v2_18",
     "resnet_v1_50",
     "wide_resnet_50_2",
-    "resnet_v2_200",
+    "resnet_v2_50",
     "plain_cifar_20",
     "resnet_v1_cifar_56",
-    "resnet_v2_cifar_164",
 ]
 
 
@@ -112,8 +111,9 @@ OTHER_COUNTS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHER_COUNTS)
+@pytest.mark.parametrize("name", ["vgg_16", "vgg_19"])
 def test_networks_without_blocks_cost_what_is_published(name):
+    """As they do where they are built: cost builds their graph, too."""
     assert cost(name)[:2] == OTHER_COUNTS[name]
 
 
@@ -291,24 +291,23 @@ def test_a_large_batch_in_slices_gives_the_outputs_of_the_whole(network, monkeyp
     assert network(x[:2]).shape[0] == 2 and sizes[4:] == [2]
 
 
-@pytest.mark.parametrize("kind", ["tensorflow", "keras"])
 @pytest.mark.parametrize("engine", [None, *ENGINES])
-def test_a_variable_can_be_the_image(network, engine, kind):
-    """As in DeepDream: the gradient reaches it wherever TensorFlow computes."""
+def test_a_variable_can_be_the_image(network, engine):
+    """As in DeepDream: the gradient reaches it, TensorFlow's as well as Keras', wherever TensorFlow computes."""
     run = network.freeze(engine=engine) if engine else network
     x = images(2, 32, 32, 3).astype(np.float32)
-    variable = tf.Variable(x) if kind == "tensorflow" else tf.keras.Variable(x)
-    with tf.GradientTape() as tape:
-        logits = run(variable)
-        loss = tf.reduce_sum(logits[..., 0])
-    np.testing.assert_allclose(logits, network(x), rtol=1e-4, atol=1e-5)
-    gradient = tape.gradient(loss, variable.value if kind == "keras" else variable)
-    if engine in ("session", "openvino", "onnxruntime"):
-        assert gradient is None
-    else:
-        step = 1e-2 * gradient / tf.norm(gradient)
-        change = tf.reduce_sum((run(x + step) - run(x))[..., 0])
-        np.testing.assert_allclose(change, 1e-2 * tf.norm(gradient), rtol=0.1)
+    for variable in (tf.Variable(x), tf.keras.Variable(x)):
+        with tf.GradientTape() as tape:
+            logits = run(variable)
+            loss = tf.reduce_sum(logits[..., 0])
+        np.testing.assert_allclose(logits, network(x), rtol=1e-4, atol=1e-5)
+        gradient = tape.gradient(loss, variable if isinstance(variable, tf.Variable) else variable.value)
+        if engine in ("session", "openvino", "onnxruntime"):
+            assert gradient is None
+        else:
+            step = 1e-2 * gradient / tf.norm(gradient)
+            change = tf.reduce_sum((run(x + step) - run(x))[..., 0])
+            np.testing.assert_allclose(change, 1e-2 * tf.norm(gradient), rtol=0.1)
 
 
 @pytest.mark.parametrize("engine", ["session", "openvino", "onnxruntime"])
