@@ -4,9 +4,9 @@
 
 Networks of 20, 56 and 110 layers on `data.fashion_14`, three seeds, one thread each, with the recipe of the bank: about an hour
 on two cores. (Five seeds were planned. What is predicted differs by factors of ten and more between the families, so three tell
-it; this was decided when the networks of one seed were there.) The families are those of the sweeps, and "plain_without_bn": plain units with biases in place of batch
-norms (the first convolution keeps its own). After 0, 1, 10 and 100 steps, for the first 256 training images as one batch, batch
-norms in training mode:
+it; this was decided when the networks of one seed were there.) The families are those of the sweeps, and "plain_without_bn":
+plain units with biases in place of batch norms (the first convolution keeps its own). After 0, 1, 10 and 100 steps, for the
+first 256 training images as one batch, batch norms in training mode:
 
     family, layers, seed, steps   the network and its state
     layer                         1 is the first convolution, the last is the classifier
