@@ -18,7 +18,7 @@ epoch of a run:
 ## Predictions, written down before the first run
 
 Szegedy et al. 2016 (arXiv:1602.07261) say of their pairs of equal cost: with shortcuts faster, in the end no better (Figs. 21
-to 25), and that shortcuts are not necessary to train very deep networks for image recognition (section 3). Chapter 02 says
+to 25), and that shortcuts are not necessary to train very deep networks for image recognition (section 2). Chapter 02 says
 otherwise of plain stacks: above some depth they train worse. Medians over the seeds:
 
 1. *Faster*: after the first and after the second epoch the training error with shortcuts is the lower one, at both depths.
