@@ -333,8 +333,11 @@ def test_stablehlo_runs_in_jax_alone(precision, tolerance, tmp_path):
     assert error <= tolerance and (error > 1e-5) == (precision == "bfloat16")
 
 
-def test_the_benchmark_times_it_with_and_without_its_weights(tmp_path):
+def test_the_benchmark_times_it_with_and_without_its_weights_and_goes_on_without_a_peer(tmp_path):
     made().export_stablehlo(tmp_path, batch_size=2)
+    (tmp_path / "hides").mkdir()
+    (tmp_path / "hides" / "timm.py").write_text("raise ModuleNotFoundError('No module named timm')")
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "hides")}
     command = [
         sys.executable,
         EXPERIMENTS / "pjrt_forward.py",
@@ -344,29 +347,19 @@ def test_the_benchmark_times_it_with_and_without_its_weights(tmp_path):
         "--csv",
         tmp_path / "times.csv",
     ]
-    for _ in range(2):
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for peer in ([], ["--timm", "resnetv2_50"]):
+        printed = subprocess.run([*command, *peer], check=True, capture_output=True, text=True, env=env).stdout
         assert re.search(
             r"net +stablehlo, cpu +float32 +batch +2 +[\d.]+ ms .* [\d.]+ images/s +[\d.]+ TFLOP/s", printed
         )
         (tmp_path / "weights.npz").unlink(missing_ok=True)
+    assert printed.count("resnetv2_50 float32 batch 2: ModuleNotFoundError: No module named timm") == 2
     append_row(tmp_path / "times.csv", Timing("ours"))  # which refuses other columns
     first, second, ours = pd.read_csv(tmp_path / "times.csv").itertuples()
     assert (first.network, first.batch_size, first.image_size, ours.network) == ("net", 2, "32x32", "ours")
     assert np.isclose(first.median_ms, np.median([float(ms) for ms in first.samples_ms.split(";")]), rtol=1e-3)
     assert np.isclose(first.tflops, 2 * made().cost().macs * first.images_per_s / 1e12, rtol=1e-3)
-    assert first.engine == "stablehlo, cpu" and first.versions.startswith("jax ")
-
-
-def test_the_benchmark_goes_on_without_a_peer(tmp_path):
-    made().export_stablehlo(tmp_path, batch_size=2)
-    (tmp_path / "hides").mkdir()
-    (tmp_path / "hides" / "timm.py").write_text("raise ModuleNotFoundError('No module named timm')")
-    command = [sys.executable, EXPERIMENTS / "pjrt_forward.py", tmp_path, "--rounds", "1", "--timm", "resnetv2_50"]
-    env = os.environ | {"PYTHONPATH": str(tmp_path / "hides")}
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
-    assert printed.count("resnetv2_50 float32 batch 2: ModuleNotFoundError: No module named timm") == 2
-    assert re.search(r"net +stablehlo, cpu +float32 +batch +2 +[\d.]+ ms", printed)
+    assert first.engine == second.engine == "stablehlo, cpu" and first.versions.startswith("jax ")
 
 
 def test_the_arguments_are_those_of_the_network(tmp_path):

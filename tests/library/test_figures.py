@@ -74,7 +74,7 @@ def every_unit():
     for kind in COUNTED_KINDS:
         drawn_much = kind.endswith(("_v1", "_v2"))
         if unit_kind(kind).shape in (BasicUnit, Unit):
-            yield from product([kind], sizes if drawn_much else sizes[:2], SHORTCUTS)
+            yield from product([kind], sizes if drawn_much else sizes[1:2], SHORTCUTS)
         else:
             yield from product([kind], sizes[: 2 if drawn_much else 1], ("B", "none", "exclusive_gating"))
 

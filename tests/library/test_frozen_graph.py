@@ -44,7 +44,7 @@ def built(name):
     return network
 
 
-@pytest.fixture(params=["resnet_v1_50", "resnet_v2_50"])
+@pytest.fixture(scope="module", params=["resnet_v1_50", "resnet_v2_50"])
 def network(request):
     return built(request.param)
 
