@@ -54,18 +54,20 @@ def test_error_and_loss_without_a_unit_are_those_of_the_network_without_it(fresh
 
 
 def test_every_network_gets_its_rows_and_draws_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(lesion_costs, "NETWORKS", [("residual", 32), ("v2", 32)])
+    small = DIGITS._replace(train_images=DIGITS.train_images[:200], train_labels=DIGITS.train_labels[:200])
+    monkeypatch.setattr(lesion_costs.data, "digits", lambda: small)
+    monkeypatch.setattr(lesion_costs, "NETWORKS", [("residual", 20), ("v2", 20)])
     monkeypatch.setattr(lesion_costs, "SEEDS", (0,))
-    monkeypatch.setattr(lesion_costs, "NUMBERS", (2, 5))
+    monkeypatch.setattr(lesion_costs, "NUMBERS", (2, 3))
     monkeypatch.setattr(lesion_costs, "RECIPE", replace(lesion_costs.RECIPE, epochs=1))
     path = tmp_path / "lesion_costs.csv"
     lesion_costs.main(path)
     rows = Records(path, lesion_costs.COLUMNS).rows()
-    units = len(keeping(FAMILIES["v2"](32)))
+    units = len(keeping(FAMILIES["v2"](20)))
     assert len(rows) == 2 * (1 + units + 2 * 2 * lesion_costs.DRAWS)
     assert all(bool(row["residual_norm"]) == (row["lesion"] == "remove") for row in rows)
     drawn = {
-        family: [row["units"] for row in rows if row["family"] == family and row["number"] == "5"]
+        family: [row["units"] for row in rows if row["family"] == family and row["number"] == "3"]
         for family in ("residual", "v2")
     }
     assert drawn["residual"] != drawn["v2"]
