@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,7 +28,7 @@ from resnet_lib.records import Records, now, processor, usable_cores, versions
 
 # No TensorFlow here, nor in what is imported from resnet_lib: what this module loads, every engine's process does.
 from . import peers
-from .turns import Row, race, show
+from .turns import Row, hushed, race, show
 
 PRECISIONS = ("float32", "bfloat16")
 LARGEST_BATCH = 64
@@ -181,10 +182,13 @@ def _times(row, layers):
 
 
 def run_apart(function: Callable, *args: Any) -> None:
-    """Runs it in a process of its own, so that this one keeps no TensorFlow and no PyTorch."""
-    process = multiprocessing.get_context("spawn").Process(target=function, args=args)
-    process.start()
-    process.join()
+    """Runs it in a process of its own, so that this one keeps no TensorFlow and no PyTorch. Shows what it said if it fails."""
+    with tempfile.NamedTemporaryFile() as log:
+        process = multiprocessing.get_context("spawn").Process(target=hushed, args=(log.name, function, *args))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.stderr.write(log.read().decode(errors="replace"))
 
 
 def batch_size(text: str) -> int:

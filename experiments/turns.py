@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import resource
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -37,6 +40,18 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def hushed(log: str, function: Callable, *args: object) -> None:
+    """What a process of its own does: it calls the function, and all that it says goes to the file `log`.
+
+    Libraries in C++ write to the file descriptors 1 and 2 themselves, so these are what is led away.
+    """
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.stdout.reconfigure(line_buffering=True)  # so that what a process said before it was killed is there
+    function(*args)
+
+
 def _serve(connection: Connection, prepare: Callable[[], Callable], clock: Callable[[], float]) -> None:
     """What an engine's process does: it prepares, then runs each case that it is sent, and sends (answer, None) or
     (None, reason) for each."""
@@ -64,7 +79,9 @@ class _Engine:
     def __init__(self, prepare, clock):
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare, clock), daemon=True)
+        self._log = tempfile.NamedTemporaryFile()
+        arguments = (self._log.name, _serve, theirs, prepare, clock)
+        self._process = context.Process(target=hushed, args=arguments, daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.failed = None
@@ -79,6 +96,9 @@ class _Engine:
         except EOFError:
             self._process.join()
             self.failed = f"the process ended with code {self._process.exitcode} (-9: no memory left)"
+            said = self._log.read().decode(errors="replace").split("\n")
+            said = " / ".join(line.strip() for line in said if line.strip())
+            self.failed += f", and had said: {said[-200:]}" if said else ""
 
     def run(self, case):
         """(seconds, peak memory), or None."""

@@ -57,6 +57,30 @@ def full_at_3(times):
         raise MemoryError("3 do not fit")
 
 
+def talks(dies=False):
+    print("a line of Python")
+    os.write(2, b"a line of C++\n")
+    if dies:
+        os._exit(9)
+    return partial(os.write, 1, b"a line of a run\n")
+
+
+def test_what_engines_say_is_not_on_the_screen_and_is_in_the_error_of_one_that_dies(capfd):
+    rows = race({"talks": talks, "dies": partial(talks, dies=True)}, 1)
+    show(rows, first="talks")
+    printed, warned = capfd.readouterr()
+    assert [line.split()[0] for line in printed.splitlines()] == ["talks", "dies"] and warned == ""
+    assert not rows[0].failed and "a line" not in printed.splitlines()[0]
+    assert rows[1].failed.endswith("code 9 (-9: no memory left), and had said: a line of Python / a line of C++")
+
+
+def test_what_a_process_says_is_shown_if_it_fails(capfd):
+    bench_forward.run_apart(talks)
+    assert capfd.readouterr() == ("", "")
+    bench_forward.run_apart(talks, True)
+    assert capfd.readouterr() == ("", "a line of Python\na line of C++\n")
+
+
 def test_engines_take_turns_after_one_to_warm_up(tmp_path, capsys):
     log = tmp_path / "log"
     engines = {"a": partial(worker, log, "a", 0.25), "b": partial(worker, log, "b", 1.5)}
