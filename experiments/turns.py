@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 
 class Row(NamedTuple):
     """times: of every run that was counted, in seconds; peak_memory: of the engine's process so far, in GiB; failed: why it
@@ -125,17 +127,20 @@ def race(
     not run again. clock: what the times are read from, in the engine's process.
     """
     running = {name: _Engine(prepare, clock) for name, prepare in engines.items()}
-    rows = [row for case in cases for row in _rows(running, rounds, case)]
+    with tqdm(total=len(cases) * (1 + rounds) * len(engines), unit="run", leave=False, disable=None) as bar:
+        rows = [row for case in cases for row in _rows(running, rounds, case, bar)]
     for engine in running.values():
         engine.stop()
     return rows
 
 
-def _rows(running, rounds, case):
+def _rows(running, rounds, case, bar):
     measured = {name: [] for name in running}
     for _ in range(1 + rounds):
         for name, engine in running.items():
+            bar.set_description(" ".join([name, *map(str, case)]))
             measured[name].append(engine.run(case))
+            bar.update()
     for name, engine in running.items():
         counted = [] if engine.failed else measured[name][1:]
         times = [seconds for seconds, _ in counted]
