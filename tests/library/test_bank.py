@@ -36,7 +36,7 @@ def tables(folder):
     return {name: pd.read_csv(folder / f"{name}.csv") for name in bank.GROUPS}
 
 
-@pytest.mark.parametrize("family", bank.FAMILY_NAMES)
+@pytest.mark.parametrize("family", ["plain", "v2"])  # the test below runs "residual"
 def test_a_run_leaves_the_rows_of_every_state(small, tmp_path, family):
     bank.Run(family, 8, 1, tmp_path, RECIPE, tmp_path / "weights").go()
     found = tables(tmp_path)

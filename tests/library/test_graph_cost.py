@@ -23,7 +23,7 @@ def graph_of(architecture, **options):
 
 
 @pytest.mark.parametrize("layout", ["paper", "v1.5", "slim"])
-@pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_50", "resnet_v2_50", "wide_resnet_50_2"])
+@pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_50", "resnet_v2_50"])
 def test_closed_form_is_the_graphs_count_for_every_layout(name, layout):
     assert graph_cost(graph_of(name, layout=layout))[:3] == cost(name, layout=layout)
 

@@ -24,7 +24,7 @@ def test_tf_slims_own_tests_pass_with_only_the_import_replaced(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "size", "output_stride"),
-    [("resnet_v2_50", 65, None), ("resnet_v2_50", 65, 8), ("resnet_v2_101", 32, None)],
+    [("resnet_v2_50", 65, None), ("resnet_v2_50", 65, 8)],
 )
 def test_same_weights_give_exactly_the_outputs_of_tf_slim(name, size, output_stride):
     options = {"num_classes": 11, "is_training": False, "output_stride": output_stride}
