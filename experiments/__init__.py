@@ -22,6 +22,7 @@
     v1_depth           data/v1_depth.csv          V1 and V2 of 20 to 1001 layers (notebook 06)
     shortcut_strength  data/shortcut_strength.csv shortcuts and residuals of other strengths (notebook 06)
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)
+    fuzz               data/fuzz.csv              random networks, counted, built and run: all numbers agree
     weights_of_peers   -                          logits from the files of tf-slim, Keras, torchvision and timm
     torch_unit         -                          the PyTorch that notebook 07 prints, beside the library (`make bench`)
     layer_times        data/layer_times.csv       every convolution of ResNet V2-152 alone (notebook 08)
@@ -31,7 +32,7 @@
     bench_training     -                          training steps per second beside Keras and PyTorch
 
 Each keeps what it has measured at once and goes on from there when it is called again, but for the benchmarks and
-layer_times, of which one run is one table. jobs.py and probe.py are what several of them share. `pjrt_forward.py` is a program
-by itself, for machines that have neither TensorFlow nor this library. data/degradation.csv and data/variants.csv are made by
-`python -m resnet_lib sweep`, data/forward_times.csv and data/claim_times.csv by `python -m resnet_lib time`.
+layer_times, of which one run is one table. jobs.py, probe.py and as_built.py are what several of them share. `pjrt_forward.py`
+is a program by itself, for machines that have neither TensorFlow nor this library. data/degradation.csv and data/variants.csv
+are made by `python -m resnet_lib sweep`, data/forward_times.csv and data/claim_times.csv by `python -m resnet_lib time`.
 """

@@ -145,7 +145,7 @@ def _root_layers(images, net):
     if net.version == 1:
         yield batch_norm(conv, "conv1/BatchNorm")
     if net.root.pool_stride > 1:
-        yield window(conv, "pool1", "max_pool", 3, net.root.pool_stride)
+        yield window(conv, "pool1", "max_pool", 3, net.root.pool_stride, same=net.root_pooling == "SAME")
 
 
 def _counted_kind(block: Block) -> UnitKind:

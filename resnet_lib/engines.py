@@ -259,7 +259,8 @@ def export_saved_model(network: Any, path: str | Path) -> None:
     """Writes the network, with its variables, to the folder `path` as a SavedModel.
 
     `tf.saved_model.load(path)` gives an object whose `forward(images)` takes float32 images of the network's shape, in
-    batches of any size, and gives its logits; its signature "serving_default" gives {"logits": ...}.
+    batches of any size, and gives its logits; its signature "serving_default" gives {"logits": ...}. Of a network with
+    convolutions in groups it has no gradient.
     """
     from .tf_slim_compat import tf
 
@@ -269,4 +270,6 @@ def export_saved_model(network: Any, path: str | Path) -> None:
     images = tf.TensorSpec(network.input_shape, tf.float32, "images")
     module.forward = tf.function(network.function, input_signature=[images])
     serve = tf.function(lambda images: {"logits": network.function(images)}, input_signature=[images])
-    tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function())
+    # The gradient of a convolution in groups is a function of this library, which SavedModel cannot store.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function(), options=options)

@@ -66,9 +66,12 @@ def _same_padding(size, kernel, stride):
     return max((_ceil_div(size, stride) - 1) * stride + kernel - size, 0) // 2
 
 
-def window(x: Layer, name: str, kind: str, kernel: int, stride: int, rate: int = 1, **changed: Any) -> Layer:
-    """A layer that slides a kernel x kernel window over x: ceil(size / stride) positions a side."""
-    if kind == "max_pool":
+def window(
+    x: Layer, name: str, kind: str, kernel: int, stride: int, rate: int = 1, same: bool = False, **changed: Any
+) -> Layer:
+    """A layer that slides a kernel x kernel window over x: ceil(size / stride) positions a side. same: it is padded as
+    TensorFlow's SAME does, and else alike on all sides."""
+    if same:
         before = [_same_padding(size, kernel, stride) for size in x.size_out]
     else:  # as conv2d_same pads, whatever the stride
         before = [(kernel - 1) * rate // 2] * 2

@@ -272,6 +272,10 @@ def unit_arguments(arg: Any, shape: type = Unit, where: str = "unit") -> dict[st
     for name in fields:
         if name in arguments:
             arguments[name] = positive_int(f"{where}: {name}", arguments[name])
+    groups = arguments.get("groups", 1) if "groups" in fields else 1
+    channels = arguments.get("depth_bottleneck", groups)
+    if channels % groups:
+        raise ValueError(f"{where}: groups must divide depth_bottleneck, got {groups} groups of {channels}")
     return arguments
 
 
@@ -280,10 +284,4 @@ def as_unit(arg: Any, shape: type = Unit, where: str = "unit") -> AnyUnit:
     arguments = unit_arguments(arg, shape, where)
     if arguments.keys() != {*shape._fields}:
         raise ValueError(f"{where}: expected the keys {list(shape._fields)}, got {sorted(arg)}")
-    unit = shape(**arguments)
-    groups = arguments.get("groups", 1)
-    if arguments.get("depth_bottleneck", groups) % groups:
-        raise ValueError(
-            f"{where}: groups must divide depth_bottleneck, got {groups} groups of {unit.depth_bottleneck}"
-        )
-    return unit
+    return shape(**arguments)

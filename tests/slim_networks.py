@@ -1,12 +1,12 @@
 """What the tests of V1 and V2 share: slim networks as callables, weights that all matter, images."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from experiments.as_built import randomize
 from resnet_lib.resnet_utils import resnet_arg_scope
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
@@ -25,17 +25,6 @@ def wrapped(network, scope_options=None, **options):
 
 def variables(function):
     return {variable.name.split(":")[0]: variable for variable in function.graph.get_collection("variables")}
-
-
-def randomize(by_name, seed=0):
-    """Weights and batch norms that are nowhere 0 or 1, so that every one of them matters."""
-    random = np.random.default_rng(seed)
-    for name in sorted(by_name):
-        shape = by_name[name].shape.as_list()
-        fan_in = max(1, np.prod(shape[:-1]))
-        low_high = (0.5, 1.5) if re.search("variance|gamma", name) else (-0.3, 0.3)
-        value = random.normal(size=shape) / np.sqrt(fan_in) if "weights" in name else random.uniform(*low_high, shape)
-        by_name[name].assign(value.astype(np.float32))
 
 
 def images(*shape, seed=1):

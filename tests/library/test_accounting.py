@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_lib import ARCHITECTURES, Block, cost, trace
+from resnet_lib.blocks import ROOT_POOLING
 
 # Trainable parameters and MACs of an image, 224x224 and 1000 classes, CIFAR's 32x32 and 10, in each network's own layout.
 EXACT = {
@@ -144,6 +145,12 @@ def test_sizes_strides_and_receptive_fields_of_resnet_v2_50():
     assert trace("resnet_v2_101")[-4].receptive_field == 1027
     assert trace("resnet_v2_152")[-4].receptive_field == 1507
     assert trace("resnet_v2_200")[-4].receptive_field == 1763
+
+
+def test_the_padding_of_the_roots_pooling_is_the_one_that_is_asked_for():
+    """SAME pads an even size at its end only; the others put a row and a column first, 2 pixels of the image away."""
+    padding = {rule: trace("resnet_v1_50", root_pooling=rule)[3].effective_padding for rule in ROOT_POOLING}
+    assert padding == {"SAME": (3, 3), "zeros": (5, 5), "symmetric": (5, 5)}
 
 
 def test_output_stride_keeps_parameters_and_densifies_features():

@@ -1,91 +1,24 @@
-"""What kernels read and write: op by op equal to the TensorFlow graph, and by hand where ops are fused."""
+"""What kernels read and write: op by op equal to the TensorFlow graph (random networks: test_fuzz), and by hand where
+ops are fused."""
 
 from math import ceil, prod
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from test_graph_cost import graph_of, networks
 
+from experiments.as_built import graph_of, read_and_written
+from experiments.fuzz import closed_form
 from resnet_lib import ARCHITECTURES, Architecture, Block, Root, build, cost
 from resnet_lib.blocks import CIFAR_ROOT
-from resnet_lib.flat_graph import FlatGraph
 from resnet_lib.frozen_graph import frozen_graph
 from resnet_lib.traffic import COUNTED_SHORTCUTS, FUSED, kernels
-
-KINDS = {
-    "Conv2D": "conv",
-    "FusedBatchNormV3": "batch_norm",
-    "Relu": "relu",
-    "Sigmoid": "sigmoid",
-    "Mean": "global_pool",
-    "Mul": "multiply",
-    "AddV2": "add",
-}
-
-
-def of_graph(graph):
-    """[(kind, numbers read, numbers written)] of the ops of an inference graph, sorted. Padding and biases belong to their
-    convolution, and so does the choice of pixels before a 1x1 one; adding 0 is none."""
-    wanted = {*KINDS, "MaxPool", "Pad"}
-    found = []
-    for op in FlatGraph(graph).operations(lambda node: node.op in wanted):
-        kind = kind_of(op)
-        if kind is None:
-            continue
-        data = op.inputs[:2] if kind in ("add", "multiply") else op.inputs[:1]
-        found.append((kind, sum(numbers_read(op, tensor) for tensor in data), prod(written(op).shape)))
-    return sorted(found)
-
-
-def kind_of(op):
-    if op.type == "MaxPool":
-        if op.get_attr("ksize")[1] > 1:
-            return "max_pool"
-        return None if [reader.type for reader in op.outputs[0].consumers()] == ["Conv2D"] else "subsample"
-    if op.type in ("AddV2", "Mul") and not all(tensor.shape.rank for tensor in op.inputs):
-        return None  # of a number and a tensor: 0 + residual, and what makes first values of variables
-    if op.type == "Pad":
-        return "zero_pad" if op.outputs[0].shape[3] != op.inputs[0].shape[3] else None
-    return KINDS[op.type]
-
-
-def source(tensor):
-    """What is read where padding, zeros that are added, and the choice of pixels are not written down."""
-    op = tensor.op
-    spatial = op.type == "Pad" and op.outputs[0].shape[3] == op.inputs[0].shape[3]
-    if spatial or op.type in ("SpaceToBatchND", "BiasAdd"):
-        return source(op.inputs[0])
-    if op.type == "AddV2":
-        ranked = [x for x in op.inputs if x.shape.rank]
-        return source(ranked[0]) if len(ranked) == 1 else tensor
-    return tensor
-
-
-def numbers_read(op, tensor):
-    size = prod(written(op).shape[1:3])
-    if op.type == "Conv2D" and tensor.op.type == "MaxPool" and tensor.op.get_attr("ksize")[1] == 1:
-        return prod(tensor.shape)
-    tensor = source(tensor)
-    if op.type == "MaxPool" and op.get_attr("ksize")[1] == 1:
-        return size * tensor.shape[3]
-    if op.type == "Conv2D":
-        kernel, outs = op.inputs[1].shape[0], written(op).shape[1:3]
-        sides = [min(side, kernel * out) for side, out in zip(tensor.shape[1:3], outs, strict=True)]
-        return prod(sides) * tensor.shape[3]
-    return prod(tensor.shape[1:])
-
-
-def written(op):
-    (tensor,) = op.outputs[:1]
-    readers = tensor.consumers()
-    return readers[0].outputs[0] if [reader.type for reader in readers] == ["BatchToSpaceND"] else tensor
 
 
 def check(architecture, **options):
     graph = graph_of(architecture, **options)
     found = kernels(architecture, **options)
-    assert sorted((k.kind, sum(k.reads.values()), k.written) for k in found) == of_graph(graph)
+    assert sorted((k.kind, sum(k.reads.values()), k.written) for k in found) == read_and_written(graph)
     variables = graph.get_collection("variables")
     assert sum(k.weights for k in found) == sum(prod(v.shape) for v in variables)
     assert sum(k.macs for k in found) == cost(architecture, **options).macs
@@ -96,20 +29,16 @@ def test_without_fusion_it_is_what_the_graphs_ops_read_and_write(name):
     check(name, image_size=65)
 
 
-@given(network=networks(COUNTED_SHORTCUTS))
-@settings(max_examples=40, deadline=None)
-def test_without_fusion_it_is_what_the_ops_of_random_graphs_read_and_write(network):
-    architecture, options = network
-    check(architecture, **options)
+RANDOM = [closed for number in range(200) for closed, refused in [closed_form(number)] if not refused]
 
 
-@given(network=networks(COUNTED_SHORTCUTS))
-@settings(max_examples=40, deadline=None)
-def test_what_is_fused_computes_the_same_from_less(network):
-    architecture, options = network
-    levels = [kernels(architecture, fused, **options) for fused in FUSED]
+@pytest.mark.parametrize(
+    ("net", "cost"), [pytest.param(*closed, id="") for closed in RANDOM if closed[0].shortcut in COUNTED_SHORTCUTS]
+)
+def test_what_is_fused_computes_the_same_from_less(net, cost):
+    levels = [kernels(net, fused) for fused in FUSED]
     for run in levels:
-        assert sum(kernel.macs for kernel in run) == cost(architecture, **options).macs
+        assert sum(kernel.macs for kernel in run) == cost.macs
         known = {"images"}
         for kernel in run:  # all that is read was written before, and is not more than was written
             assert kernel.reads.keys() <= known
