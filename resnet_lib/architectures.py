@@ -179,6 +179,8 @@ def cifar_architecture(layers: int, version: int = 1, shortcut: str | None = Non
     Raises ValueError for other numbers of layers.
     """
     one_of("version", version, (1, 2))
+    if shortcut is not None:
+        one_of("shortcut", shortcut, SHORTCUTS)
     per_n, kind, own_shortcut = (6, "basic_v1", "A") if version == 1 else (9, "bottleneck_v2", "B")
     n, remainder = divmod(positive_int("layers", layers) - 2, per_n)
     if n < 1 or remainder:

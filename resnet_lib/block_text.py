@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from .blocks import Block
+from .checks import instance_of, list_of
 from .units import unit_kind
 
 MOST_NUMBERS = 10_000  # and texts, in all Blocks together; the largest network that has a name has under 2,000
@@ -21,6 +22,7 @@ LARGEST = 1_000_000  # number
 
 def written_blocks(blocks: Iterable[Block]) -> str:
     """The Blocks as they are typed, units that are alike counted."""
+    blocks = [instance_of("blocks", block, Block, "a list of Blocks") for block in list_of("Blocks", "blocks", blocks)]
     return "\n".join(["[", *(f"    {_written(block)}," for block in blocks), "]"])
 
 
@@ -39,6 +41,7 @@ def read_blocks(text: str) -> list[Any]:
     without quotation marks. A list of the three parts of a Block, as JSON has it, will do as well. Whether the Blocks make a
     network is for `Architecture` to say. Raises ValueError that names the line and what is not understood there.
     """
+    instance_of("text", text, str, "a text of Blocks")
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"blocks: the text has {len(text):,} characters, at most {MOST_CHARACTERS:,} are read")
     code = text.lstrip()

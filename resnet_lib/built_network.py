@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -13,7 +14,7 @@ import numpy as np
 from .accounting import Cost, Layer, cost, trace
 from .architectures import Architecture
 from .blocks import checked_order
-from .checks import one_of
+from .checks import file_path, instance_of, one_of
 from .engines import export_saved_model, export_stablehlo, in_slices
 from .frozen import Frozen
 from .graph_cost import graph_cost
@@ -133,6 +134,7 @@ class Network(tf.Module):
         belongs to them, so that `load` can tell. precision: "float16" makes a file of about half the size.
 
         Who is interrupted, or finds the disk full, leaves an older file of that name as it was."""
+        path = file_path("path", path)
         dtype = one_of("precision", precision, ("float32", "float16"))
         variables = {_plain_name(variable): variable.numpy().astype(dtype) for variable in self.variables}
         write = np.savez if precision == "float32" else np.savez_compressed
@@ -155,6 +157,7 @@ class Network(tf.Module):
         network, layout, epsilon, pooling or number of classes, for numbers that are not finite, and for a file that is named
         like a released one (`known_weights`) but has another hash; OSError when it cannot be read.
         """
+        file_path("path", path)
         check_hash(path)
         with opened(path) as file:
             found = WeightFile(file, self.name, self.architecture)
@@ -207,6 +210,8 @@ class Network(tf.Module):
         Raises ValueError when a variable is not there or has another shape, before any is changed.
         """
         check_eager("assign")
+        instance_of("values", values, Mapping, "a dict, name of a variable -> its value")
+        instance_of("source", source, str, "a text")
         new = []
         for variable in self.variables:
             name, wanted = _plain_name(variable), tuple(variable.shape)

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping, Set
 from importlib.util import find_spec
 from numbers import Rational, Real
+from pathlib import Path
 from typing import Any
 
+MAX_SEED = 2**63 - 1  # that TensorFlow takes
 OWN = "own"  # the image size or number of classes that the network was designed for
 
 
 def one_of(name: str, value: Any, known: Collection) -> Any:
     """`value`. Raises ValueError, naming the argument, when it is not one of the `known` ones."""
-    if value not in known:
+    if (
+        not isinstance(value, Hashable) or value not in known
+    ):  # an array, compared with a text, is neither true nor false
         raise ValueError(f"{name} must be one of {list(known)}, got {value!r}")
     return value
+
+
+def instance_of(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> Any:
+    """`value`. Raises TypeError, naming the argument, when it is no `kind`, which is called `what`: "a Network"."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {what}, got {value!r}")
+    return value
+
+
+def file_path(name: str, value: Any) -> Path:
+    """`value` as a Path. Raises TypeError or ValueError, naming the argument, when it is a path of no file system."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be the path of a file, got {value!r}")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{name} must be the path of a file, which holds no zero, got {value!r}")
+    return Path(value)
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -79,7 +100,7 @@ def listed(name: str, value: Any) -> list:
 
 def list_of(what: str, name: str, value: Any) -> Iterable:
     """`value`. Raises TypeError, naming the argument, when it is not an iterable, or one of another kind than a list."""
-    if isinstance(value, str | dict) or not isinstance(value, Iterable):
+    if isinstance(value, str | dict | Set) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a list of {what}, got {value!r}")
     return value
 
@@ -99,7 +120,8 @@ def own(value: Any) -> bool:
 def height_and_width(image_size: Any) -> tuple[int, int]:
     """`image_size` as (height, width): one number means a square; a pair may be of any kind, an array too."""
     try:
-        sides = [image_size] * 2 if isinstance(image_size, str) else [*image_size]
+        no_pair = isinstance(image_size, str | Set | Mapping)  # which have no order, or none that says anything
+        sides = [image_size] * 2 if no_pair else [*image_size]
     except TypeError:  # no pair but one number
         sides = [image_size] * 2
     if len(sides) != 2:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .accounting import trace
 from .architectures import OWN, Architecture, get_architecture
 from .blocks import LAYOUTS, Block
-from .checks import positive_int
+from .checks import instance_of, positive_int, real_number
 from .layers import Layer
 
 
@@ -125,6 +125,7 @@ def _weights(layer: Layer) -> int:
 
 def counted_by(convention: Convention, architecture: str | Architecture | list[Block], **changes: Any) -> float:
     """What a convention counts for a network, per image. Other arguments are those of `accounting.trace`."""
+    instance_of("convention", convention, Convention, "a Convention, such as one of CONVENTIONS")
     return _operations(trace(architecture, **changes), convention)
 
 
@@ -250,4 +251,4 @@ def _fits(operations: float, printed: float, step: float) -> str:
 
 def how_it_fits(number: str | float, operations: float) -> str:
     """Whether a printed number is this count "rounded" or "cut off", or, "", neither. number: as in `which_count`."""
-    return _fits(operations, *_parsed(number))
+    return _fits(real_number("operations", operations), *_parsed(number))

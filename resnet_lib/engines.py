@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import installed, one_of, positive_int
+from .checks import file_path, installed, one_of, positive_int
 from .onnx_files import load as load
 from .records import processor, replacing
 
@@ -217,6 +217,7 @@ def export_stablehlo(network: Any, path: str | Path, batch_size: int = 32, preci
     also where the program takes bfloat16. The program gives the logits in float32. experiments/pjrt_forward.py runs it with
     JAX alone. Raises ValueError for a batch_size below 1, another precision, and a network for images of any size.
     """
+    path = file_path("path", path)
     batch_size = positive_int("batch_size", batch_size)
     one_of("precision", precision, PRECISIONS)
     if None in network.input_shape[1:]:
@@ -228,13 +229,12 @@ def export_stablehlo(network: Any, path: str | Path, batch_size: int = 32, preci
     serialized, weights = _stablehlo(network, images, precision)
     known = {"network": network.name, "batch_size": batch_size, "precision": precision, "macs": network.cost().macs}
     arguments = [_argument("images", images), *(_argument(name, value) for name, value in weights.items())]
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "forward.stablehlo") as file:
+    path.mkdir(parents=True, exist_ok=True)
+    with replacing(path / "forward.stablehlo") as file:
         file.write(serialized)
-    with replacing(folder / "weights.npz") as file:
+    with replacing(path / "weights.npz") as file:
         np.savez(file, **{name: tf.cast(value, tf.float32).numpy() for name, value in weights.items()})
-    with replacing(folder / "arguments.json") as file:
+    with replacing(path / "arguments.json") as file:
         file.write(json.dumps(known | {"arguments": arguments}, indent=1).encode())
 
 
@@ -262,6 +262,7 @@ def export_saved_model(network: Any, path: str | Path) -> None:
     batches of any size, and gives its logits; its signature "serving_default" gives {"logits": ...}. Of a network with
     convolutions in groups it has no gradient.
     """
+    path = file_path("path", path)
     from .tf_slim_compat import tf
 
     network = network.without_unread_pixels()

@@ -17,7 +17,7 @@ from .accounting import Cost, by_unit, total, trace
 from .architectures import Architecture, get_architecture
 from .block_text import written_blocks
 from .blocks import IMAGENET_ROOT, LAYOUTS, Block, Root, staged_blocks
-from .checks import OWN, list_of, one_of, positive_int
+from .checks import OWN, list_of, one_of, positive_int, whole_number
 from .figures import Picture
 from .layers import Layer
 from .network_picture import WIDTH, picture
@@ -53,12 +53,14 @@ def design(
     one_of("shortcut", shortcut, SHORTCUTS)
     _, stride_in = LAYOUTS[one_of("layout", layout, LAYOUTS)]
     base_depth = positive_int("base_depth", base_depth)
-    units_of = [positive_int("units", n) for n in list_of("whole numbers", "units", units) if n != 0]
-    if not units_of:
-        raise ValueError(f"units: one block at least needs a unit, got {tuple(units)}")
+    units_of = [whole_number("units", n) for n in list_of("whole numbers", "units", units)]
+    if not any(units_of):
+        raise ValueError(f"units: one block at least needs a unit, got {tuple(units_of)}")
+    units_of = [n for n in units_of if n]
     depths = [base_depth * 2**i for i in range(len(units_of))]
     blocks = staged_blocks(unit, units_of, depths, layout)
-    name = name or f"{unit}_{'_'.join(map(str, units_of))}"
+    if name is None:
+        name = f"{unit}_{'_'.join(map(str, units_of))}"
     return Architecture(name, blocks, root, shortcut, stride_in, image_size, num_classes)
 
 

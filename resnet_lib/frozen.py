@@ -24,8 +24,8 @@ class Frozen:
     def __init__(self, network: Network, precision: str = "float32", engine: str = "tf"):
         self.name = network.name
         self.input_shape = network.input_shape
-        self.engine = fastest_installed(precision) if engine == "auto" else engine
-        self._chosen = engine == "auto"
+        self._chosen = isinstance(engine, str) and engine == "auto"
+        self.engine = fastest_installed(precision) if self._chosen else engine
         self.requested_precision = precision
         check_eager("freeze")
         network = network.without_unread_pixels()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .checks import instance_of, one_of
 from .images import checked_images
 from .network import Network
 from .tf_slim_compat import tf
@@ -58,4 +59,7 @@ def keras_layer(network: Network, trainable: bool = True, name: str | None = Non
     """
     if _Variable is not None and tf.keras.config.backend() != "tensorflow":
         raise ImportError(f"keras_layer needs Keras on TensorFlow, it runs on {tf.keras.config.backend()!r}")
+    instance_of("network", network, Network, "a Network")
+    one_of("trainable", trainable, (True, False))
+    instance_of("name", name, str | None, "a text or None")
     return NetworkLayer(network, trainable, name)

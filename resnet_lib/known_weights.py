@@ -51,7 +51,7 @@ def known() -> dict[str, KnownFile]:
 
 def known_file(name: str) -> KnownFile:
     """The KnownFile of that name. Raises ValueError, with the names that are near, for another one."""
-    if name not in known():
+    if not isinstance(name, str) or name not in known():
         near = difflib.get_close_matches(str(name), known(), n=3, cutoff=0.0)
         raise ValueError(
             f"no file of weights is called {name!r}; near are {', '.join(map(repr, near))}; "

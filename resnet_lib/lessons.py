@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from .checks import file_path, instance_of
 from .records import replacing
 
 FILE = "predictions.json"
@@ -32,9 +33,8 @@ def lock(question: str, prediction: str, file: str | os.PathLike = FILE) -> Lock
 
     Raises ValueError for an empty prediction, and for another one where there is one already; TypeError for what is no text.
     """
-    if not isinstance(prediction, str):
-        raise TypeError(f"prediction must be a text, got {prediction!r}")
-    prediction = prediction.strip()
+    instance_of("question", question, str, "a text")
+    prediction = instance_of("prediction", prediction, str, "a text").strip()
     if not prediction:
         raise ValueError("prediction: type yours between the quotes, then run this cell again; a guess will do")
     kept = _read(file)
@@ -56,5 +56,5 @@ def locked(question: str, file: str | os.PathLike = FILE) -> Locked:
 
 
 def _read(file: str | os.PathLike) -> dict[str, dict[str, str]]:
-    path = Path(file)
+    path = file_path("file", file)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -16,12 +16,15 @@ from __future__ import annotations
 from math import erf, exp, pi, sqrt
 from typing import NamedTuple
 
-from .checks import one_of, positive_int, real_number
+from .checks import one_of, real_number, whole_number
 
 SKIPS = ("none", "v1", "v2")
 
 # Of the ReLU of a standard normal: its mean square is 1/2, its squared mean 1 / (2 pi), and so its variance:
 _RELU_VARIANCE = (pi - 1) / (2 * pi)
+
+
+MOST_UNITS = 10**5
 
 
 class Profile(NamedTuple):
@@ -40,8 +43,9 @@ def profile(units: int, skip: str = "v2", batch_norm: bool = True, weight_scale:
     Raises ValueError naming the argument, also for "v1" without batch norm, where the signal keeps no shape that a formula
     could follow.
     """
-    units = positive_int("units", units)
+    units = whole_number("units", units, 1, MOST_UNITS)
     one_of("skip", skip, SKIPS)
+    one_of("batch_norm", batch_norm, (True, False))
     square = real_number("weight_scale", weight_scale) ** 2
     if skip == "v1" and not batch_norm:
         raise ValueError("batch_norm: 'v1' without it has no formula here, got False")

@@ -13,7 +13,7 @@ from . import other_nets
 from .architectures import OWN, Architecture, Block, get_architecture
 from .built_network import Frozen as Frozen
 from .built_network import Network
-from .checks import height_and_width, own
+from .checks import MAX_SEED, file_path, height_and_width, one_of, own, whole_number
 from .known_weights import check_hash
 from .other_nets import OTHER_NETS
 from .slim_function import network_function, seeded_weights, wrapped
@@ -43,10 +43,13 @@ def build(
     num_classes, seed, channels_in and weights only.
     Raises ValueError or TypeError naming the argument at fault, and what `Network.load` does.
     """
+    seed = whole_number("seed", seed, most=MAX_SEED)
+    one_of("fresh_classifier", fresh_classifier, (True, False))
     if weights is None:
         if fresh_classifier:
             raise ValueError("fresh_classifier: without weights all layers are fresh")
         return _build(architecture, image_size, num_classes, seed, changes)
+    file_path("weights", weights)
     check_hash(weights)
     with opened(weights) as file:
         other = isinstance(architecture, str) and architecture in OTHER_NETS

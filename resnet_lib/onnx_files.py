@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from .checks import installed
+from .checks import file_path, installed
 from .records import replacing
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def export_onnx(network: Any, path: str | Path, progress: bool = False) -> None:
     in TensorFlow's graph ("resnet_v2_50/block1/unit_1/..."). `engines.load` runs it. progress: shows the three steps. Raises
     ImportError where tf2onnx or onnx is missing.
     """
+    path = file_path("path", path)
     installed("onnx", "onnxruntime", "export_onnx")
     import onnx
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .checks import file_path
 
 # No other format is tried: some start programs when they are read (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -21,7 +22,7 @@ def read_photo(path: str | os.PathLike) -> np.ndarray:
     format, one that is cut short or damaged, one whose pixels have no known range (32 bits), and one that claims more pixels
     than Pillow takes for safe (179 million); OSError when it cannot be opened.
     """
-    if Path(path).is_dir():
+    if file_path("path", path).is_dir():
         raise ValueError(f"photo must be a file with a picture, got the folder {path}")
     with open(path, "rb") as file:
         if not file.peek(1):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .checks import one_of, positive_int, whole_number
 from .tf_slim_compat import tf
 
 
@@ -52,9 +53,15 @@ PREPROCESSING = {
 }
 
 
+MOST_PIXELS = 2**15  # of a side
+
+
 def preprocessed(images: Any, name: str, height: int, width: int, channels: int = 3) -> tf.Tensor:
     """Bytes [height, width, channels] or [batch, height, width, channels], as a camera gives them, to [batch, height, width,
     channels] of float32, by one of PREPROCESSING. Raises ValueError for images of another type or shape."""
+    how = PREPROCESSING[one_of("name", name, PREPROCESSING)]
+    height, width = (whole_number(side, n, 1, MOST_PIXELS) for side, n in (("height", height), ("width", width)))
+    channels = positive_int("channels", channels)
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
@@ -65,7 +72,6 @@ def preprocessed(images: Any, name: str, height: int, width: int, channels: int 
         raise ValueError(f"images must have {channels} channels, got {images.shape[-1]}")
     if images.size == 0:
         raise ValueError(f"images must have a pixel at least, got the shape {list(images.shape)}")
-    how = PREPROCESSING[name]
     images = tf.constant(images if images.ndim == 4 else images[None])
     pixels = _resized(images, how, height, width)
     if how.reverse:

@@ -133,6 +133,7 @@ def predict(
     if not isinstance(device, Device):
         device = DEVICES[one_of("device", device, DEVICES)]
     one_of("precision", precision, device.tflops)
+    one_of("in_cache", in_cache, (True, False))
     batch_size = positive_int("batch_size", batch_size)
     net = get_architecture(architecture, **changes)
     run = kernels(net, fused)

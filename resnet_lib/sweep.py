@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from . import data
 from .architectures import Architecture, cifar_architecture
 from .blocks import Block
-from .checks import listed, one_of, positive_int, whole_number
+from .checks import MAX_SEED, file_path, listed, one_of, positive_int, whole_number
 from .records import Records, now, versions
-from .training import MAX_SEED, Epoch, Recipe, given_recipe, train
+from .training import Epoch, Recipe, given_recipe, train
 from .units import ORDERINGS, SHORTCUTS, UnitKind
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ FAMILIES: dict[str, Family] = _united(
 DATASETS = {"digits": data.digits, "fashion_14": data.fashion_14, "cifar10": data.cifar10}
 
 _RESULTS = [*Epoch._fields[2:], "train_errors", "seconds", "error", "versions", "date"]
+MOST_PROCESSES = 1024  # at a time; -1 stands for all cores, as joblib has it
 KEY = ["family", "layers", "seed", "dataset", *Recipe.__dataclass_fields__]
 COLUMNS = [*KEY, *_RESULTS]
 
@@ -126,7 +126,7 @@ def _failed(row):
 
 def results(path: str | os.PathLike) -> pd.DataFrame:
     """The rows of a sweep: pandas.DataFrame of COLUMNS. Raises ValueError for a file that another version wrote."""
-    return Records(path, COLUMNS, KEY).table()
+    return Records(file_path("path", path), COLUMNS, KEY).table()
 
 
 def sweep(
@@ -154,7 +154,10 @@ def sweep(
     recipe = given_recipe(recipe)
     one_of("dataset", dataset, list(DATASETS))
     keys = [(*one, dataset, *asdict(recipe).values()) for one in _grid(families, layers, seeds)]
-    Path(csv_path).parent.mkdir(parents=True, exist_ok=True)
+    if n_jobs is not None:
+        whole_number("n_jobs", n_jobs, least=-MOST_PROCESSES, most=MOST_PROCESSES)
+    csv_path = file_path("csv_path", csv_path)
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
     records = Records(csv_path, COLUMNS, KEY, _failed)
     records.append()  # said now, not after the first run, that it cannot be written
     for attempts_left in (2, 1, 0):

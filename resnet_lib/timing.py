@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm, trange
 
-from .checks import positive_int, real_number
+from .checks import file_path, instance_of, list_of, positive_int, real_number, whole_number
 from .network import Frozen, Network
 from .records import OtherColumns, Records, now, processor, usable_cores, versions
 from .roofline import Device
@@ -86,6 +86,7 @@ def median_spread(samples_ms: Sequence[float]) -> float:
     """How sure the median is: half the width of the interval between the samples of the ranks n/2 - sqrt(n)/2 and n/2 +
     sqrt(n)/2, over the median. It holds the median of endless sampling about two times out of three, whatever the distribution
     (David and Nagaraja 2003, *Order Statistics*, section 7.1). Infinite for fewer than five samples."""
+    samples_ms = [real_number("samples_ms", sample) for sample in list_of("times", "samples_ms", samples_ms)]
     number = len(samples_ms)
     if number < 5:
         return math.inf
@@ -181,10 +182,12 @@ def _copying_on_gpu(numbers=2**28):
     return 2 * 4 * numbers, lambda: add()[0].numpy()
 
 
+MOST_STEPS = 10**6
+
+
 def _checked_counts(num_batches, num_steps_burn_in):
-    if num_steps_burn_in < 0:
-        raise ValueError(f"num_steps_burn_in must be 0 or more, got {num_steps_burn_in}")
-    return None if num_batches is None else positive_int("num_batches", num_batches), num_steps_burn_in
+    num_steps_burn_in = whole_number("num_steps_burn_in", num_steps_burn_in, most=MOST_STEPS)
+    return None if num_batches is None else whole_number("num_batches", num_batches, 1, MOST_STEPS), num_steps_burn_in
 
 
 def time_tensorflow_run(
@@ -234,7 +237,9 @@ def time_forward(
     Timing whose `error` says so. Raises ValueError for batch_size or num_batches < 1, and for a csv_path that holds
     other columns or cannot be written.
     """
+    instance_of("network", network, Network | Frozen, "a Network or a frozen one")
     batch_size = positive_int("batch_size", batch_size)
+    csv_path = None if csv_path is None else file_path("csv_path", csv_path)
     num_batches, num_steps_burn_in = _checked_counts(num_batches, num_steps_burn_in)
     _, height, width, _ = network.input_shape
     if height is None or width is None:
@@ -292,7 +297,8 @@ def append_row(path: str | os.PathLike, timing: Timing) -> None:
 
     Raises ValueError when the file holds other columns, and is left as it is, or when it cannot be written.
     """
-    row = asdict(timing)
+    row = asdict(instance_of("timing", timing, Timing, "a Timing"))
+    path = file_path("path", path)
     row["samples_ms"] = ";".join(f"{sample:.3f}" for sample in timing.samples_ms)
     _append(path, row)
 

@@ -22,14 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from .architectures import Architecture, Block, get_architecture
-from .checks import positive_int, whole_number
+from .checks import MAX_SEED, file_path, positive_int, whole_number
 from .data import Dataset, checked
 from .network import Network, build, network_function
 from .recipe import Recipe, given_recipe
 from .records import replacing
 from .training_graph import GradientChange, TrainingGraph
-
-MAX_SEED = 2**63 - 1  # that TensorFlow takes
 
 
 class Epoch(NamedTuple):
@@ -151,6 +149,9 @@ def train(
     data = checked(data)
     seed = whole_number("seed", seed, most=MAX_SEED)
     threads = threads if threads is None else positive_int("threads", threads)
+    checkpoint = checkpoint if checkpoint is None else file_path("checkpoint", checkpoint)
+    if observe is not None and not callable(observe):
+        raise TypeError(f"observe must be a function or None, got {observe!r}")
     if change_gradients is not None and not isfunction(change_gradients):
         raise TypeError(
             f"change_gradients must be a function, whose name is its own, or None, got {change_gradients!r}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from .accounting import Cost, cost
 from .architectures import Architecture
 from .blocks import Block
-from .checks import one_of, positive_int
+from .checks import instance_of, one_of, positive_int, real_number
 from .units import AnyUnit
 
 SMALLEST, LARGEST = 1 / 256, 256.0
@@ -20,7 +20,8 @@ HALVINGS = 24  # of the distance between too narrow and too wide
 def scaled(architecture: Architecture, factor: float) -> Architecture:
     """The network with all channels of its units times a factor, rounded, one at least; those of a bottleneck in groups to
     a multiple of their number. Raises ValueError for a factor that is not above 0."""
-    if not factor > 0:
+    instance_of("architecture", architecture, Architecture, "an Architecture")
+    if not real_number("factor", factor) > 0:
         raise ValueError(f"factor must be above 0, got {factor!r}")
     blocks = tuple(
         Block(block.scope, block.unit_fn, [_scaled(unit, factor) for unit in block.args])
@@ -43,6 +44,7 @@ def with_cost(architecture: Architecture, quantity: str, value: int) -> Architec
     quantity: a field of `accounting.Cost`: "params", "macs" or "activations". Raises ValueError for another one, and where no
     width comes near: the root alone may cost more, and an identity cannot narrow.
     """
+    instance_of("architecture", architecture, Architecture, "an Architecture")
     one_of("quantity", quantity, Cost._fields)
     value = positive_int(quantity, value)
     narrow, wide = SMALLEST, LARGEST

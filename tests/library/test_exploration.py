@@ -253,10 +253,10 @@ def test_the_explorer_follows_its_sliders():
 
 def test_bad_input_is_named():
     for wrong, message in {
-        ("units", (1.5,)): "units must be a positive whole number, got 1.5",
+        ("units", (1.5,)): "units must be a whole number >= 0, got 1.5",
         ("units", 3): "units must be a list of whole numbers, got 3",
         ("units", "34"): "units must be a list of whole numbers, got '34'",
-        ("units", (-1, 2)): "units must be a positive whole number, got -1",
+        ("units", (-1, 2)): "units must be a whole number >= 0, got -1",
         ("base_depth", 0): "base_depth must be a positive whole number, got 0",
         ("unit", "bottle"): r"unit must be one of \['basic_v1', .*\], got 'bottle'",
         ("layout", "torch"): r"layout must be one of \['paper', 'v1.5', 'slim'\], got 'torch'",

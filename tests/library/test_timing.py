@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from resnet_lib import Block, build, data, timing
+from resnet_lib import Block, Network, build, data, timing
 from resnet_lib.resnet_v2 import resnet_arg_scope, resnet_v2
 from resnet_lib.tf_slim_compat import slim, tf
 from resnet_lib.timing import Timing, append_row, time_forward, time_tensorflow_run
@@ -33,11 +33,11 @@ def quick_matmul(monkeypatch):
     monkeypatch.setattr(timing, "matmul_tflops", lambda: 2.0)
 
 
-class Counting:
+class Counting(Network):
     """A network that counts its calls."""
 
     def __init__(self, network):
-        self._network, self.calls = network, 0
+        vars(self).update(_network=network, calls=0)
 
     def __getattr__(self, name):
         return getattr(self._network, name)
@@ -222,13 +222,13 @@ def test_samples_survive_the_csv(tmp_path):
 
 
 def test_bad_counts_are_named(network):
-    with pytest.raises(ValueError, match="num_batches must be a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="num_batches must be a whole number from 1 to 1000000, got 0"):
         time_forward(network, num_batches=0)
     with pytest.raises(ValueError, match="batch_size must be a positive whole number, got 0"):
         time_forward(network, batch_size=0)
-    with pytest.raises(ValueError, match="num_steps_burn_in must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="num_steps_burn_in must be a whole number from 0 to 1000000, got -1"):
         time_forward(network, num_steps_burn_in=-1)
-    with pytest.raises(ValueError, match="num_batches must be a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="num_batches must be a whole number from 1 to 1000000, got 0"):
         time_tensorflow_run(None, None, "Forward", num_batches=0)
     with pytest.raises(ValueError, match="built with an image_size"):
         time_forward(build(BLOCKS, image_size=None), 1)

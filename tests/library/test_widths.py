@@ -46,5 +46,7 @@ def test_what_no_width_reaches_is_refused_in_words():
         with_cost(narrow, "macs", 0)
     with pytest.raises(ValueError, match="quantity must be one of"):
         with_cost(narrow, "flops", 1000)
-    with pytest.raises(ValueError, match="factor must be above 0, got -1"):
+    with pytest.raises(ValueError, match="factor must be above 0, got 0"):
+        scaled(narrow, 0)
+    with pytest.raises(ValueError, match="factor must be a number >= 0, got -1"):
         scaled(narrow, -1)
