@@ -18,9 +18,8 @@ OWN = "own"  # the image size or number of classes that the network was designed
 
 def one_of(name: str, value: Any, known: Collection) -> Any:
     """`value`. Raises ValueError, naming the argument, when it is not one of the `known` ones."""
-    if (
-        not isinstance(value, Hashable) or value not in known
-    ):  # an array, compared with a text, is neither true nor false
+    # What has no hash, such as an array, is not even compared: an array is neither equal to a text nor not.
+    if not isinstance(value, Hashable) or value not in known:
         raise ValueError(f"{name} must be one of {list(known)}, got {value!r}")
     return value
 

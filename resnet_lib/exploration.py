@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,6 +100,11 @@ def _sides(size: tuple[int, int]) -> str:
     return "{}x{}".format(*size)
 
 
+@lru_cache(maxsize=2)  # a page shows it and offers it as a file
+def _picture(net: Architecture) -> tuple[str, str]:
+    return picture(net, trace(net))
+
+
 class Exploration(NamedTuple):
     """What `explore` found: rows holds one Stage for the root, each block and the classifier; prediction: what a forward pass
     must take on the device, if one was named. Shown in a notebook as text, picture and table, which stay readable without a
@@ -146,7 +152,7 @@ class Exploration(NamedTuple):
 
     def picture(self) -> tuple[str, str]:
         """The network from left to right as (SVG text, the same in words), see `network_picture`."""
-        return picture(self.architecture, trace(self.architecture))
+        return _picture(self.architecture)
 
     def table(self) -> str:
         """The rows as an HTML table."""
