@@ -206,16 +206,16 @@ def test_answers_to_the_exercises():
 
 
 def test_thirty_trained_splits_differ_by_no_more_than_their_seeds():
-    """Predictions of `experiments.splits`: 1 is refuted and 5 holds, on the rows that are there; one seed alone misleads."""
+    """Predictions of `experiments.splits`: 1 is refuted and 5 holds; one seed alone misleads."""
     runs = pd.read_csv(data.path("splits.csv"))
     runs["error"] = 100 * runs.test_error
     groups = runs.groupby("units")
     means, first = groups.error.mean(), runs[runs.seed == 0].set_index("units")
     assert len(means) == len(first) == 30 and set(runs.macs) == {1_299_712}
     noise = groups.error.var().mean() * (1 / groups.size()).mean()
-    assert 1 - noise / means.var() < 0.7**2
-    assert means["1 9 5 1"] - means["3 4 6 3"] <= 1
-    assert groups[["params", "error"]].mean().corr("spearman").loc["params", "error"] > 0
+    assert 1 - noise / means.var() < 0.01
+    assert means.idxmin() == "1 9 5 1" and -1.5 < means["1 9 5 1"] - means["3 4 6 3"] < -1
+    assert abs(groups[["params", "error"]].mean().corr("spearman").loc["params", "error"]) < 0.1
     assert 0.36 < first[["params", "error"]].corr("spearman").loc["params", "error"] < 0.6
     assert (first.error < first.error["3 4 6 3"]).sum() == 2
     assert runs.receptive_field.min() > 16
