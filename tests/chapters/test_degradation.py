@@ -35,11 +35,6 @@ def test_good_weights_exist_and_are_not_found(cells):
     assert by_hand == shallow < 0.05 and trained > 0.5
 
 
-def test_the_gradient_is_not_lost(cells):
-    plain, residual = (numbers(line)[-1] for line in printed(cells, "norms = {name").splitlines()[-2:])
-    assert plain > 10 * residual
-
-
 def test_no_seed_is_an_exception():
     sweep = results(data.path("degradation.csv")).set_index(["family", "layers"])["train_error"]
     assert sweep["plain", 56].min() > sweep["plain", 32].max()
@@ -157,3 +152,30 @@ def test_900_highway_layers_train_and_bring_nothing(cells):
     assert medians.loc["ten layers"][20] < medians.loc["softmax regression"][20]
     shown = [numbers(line) for line in printed(cells, "medians[[1, 5, 10, 20]]").splitlines()[2:]]
     assert np.allclose(shown, 100 * medians[[1, 5, 10, 20]], atol=0.0051)
+
+
+def test_the_gradient_explodes_without_a_skip_and_four_of_the_atlas_predictions_hold():
+    """Predictions of `experiments.atlas`: 1, 2, 3 and 5 hold in every seed; 4, 6 and a part of 7 do not."""
+    atlas = pd.read_csv(data.path("atlas.csv")).set_index(["family", "layers", "seed", "steps", "layer"]).sort_index()
+
+    def ends(family, layers, steps=0):
+        """Of each seed: growth over all layers, growth a layer, step of the first over the last layer, contrast."""
+        for seed in range(3):
+            run = atlas.loc[family, layers, seed, steps]
+            grown = run.gradient_norm[2] / run.gradient_norm[layers - 1]
+            steps_of = run.weight_gradient_norm / run.weight_norm
+            yield grown, grown ** (1 / (layers - 3)), steps_of[1] / steps_of[layers - 1], run.contrast[layers - 1]
+
+    for layers in (56, 110):
+        assert all(1.15 <= growth <= 1.30 for _, growth, _, _ in ends("plain", layers))
+    assert all(grown < 0.1 for grown, *_ in ends("plain_without_bn", 110))
+    exploded = min(grown for grown, *_ in ends("plain", 110))
+    for family, most in (("residual", 600), ("v2", 100)):
+        assert all(grown < min(most, exploded / 1000) for grown, *_ in ends(family, 110))
+        assert all(step < 20 and 0.1 < contrast < 1 for _, _, step, contrast in ends(family, 110))
+    assert all(4e5 < step < 3e6 and contrast > 0.3 for _, _, step, contrast in ends("plain", 110))
+    assert all(grown > 1e13 for grown, *_ in ends("highway", 110))  # refuted: below 100 was predicted
+    for _, growth, _, contrast in ends("plain", 110, steps=100):  # refuted: above 1.1 was predicted, of the median
+        assert growth < 0.95 and contrast > 0.99
+    assert sorted(contrast < 0.1 for *_, contrast in ends("plain_without_bn", 110)) == [False, True, True]
+    assert all(contrast < 1e-6 for *_, contrast in ends("plain_without_bn", 110, steps=100))

@@ -11,6 +11,7 @@ import pytest
 
 import experiments
 from experiments import (
+    atlas,
     depth,
     designs,
     highway_depth,
@@ -25,6 +26,7 @@ from experiments import (
     reach,
     separation,
     signals,
+    splits,
 )
 from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
@@ -43,6 +45,7 @@ def same(found, stored, tolerance):
 
 
 PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its key, the number of jobs)
+    atlas: ("measured", atlas.KEY, 45),
     depth: ("fit", depth.KEY, 315),
     designs: ("run", ["design", "seed"], 40),
     highway_depth: ("measured", highway_depth.KEY, 30),
@@ -56,6 +59,7 @@ PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its ke
     reach: ("measured", reach.KEY, 30),
     separation: ("measured", separation.KEY, 30),
     signals: ("measure", signals.KEY, 65),
+    splits: ("run", splits.KEY, 90),
 }
 
 
