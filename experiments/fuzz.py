@@ -226,13 +226,17 @@ def _bytes(net: Architecture, graph: tf.Graph) -> tuple[int, str]:
     return int(total), "" if total == of_graph else f"{total} bytes in closed form, {of_graph} in the graph"
 
 
+def sees_otherwise(net: Architecture, number: int) -> str:
+    """Where the footprint is not the receptive field, in words; "" for units whose gates see the whole image."""
+    if any("se_" in unit_kind(block.unit_fn).name for block in net.blocks):
+        return ""
+    random = Random(f"size of {number}")
+    return beyond_the_field(net, (random.randint(20, 44), random.randint(20, 44)), net.output_stride)
+
+
 def run_closely(net: Architecture, number: int) -> str:
     """What differs, in words, where the network is run: its footprint, and its logits after it was stored."""
-    difference = ""
-    if not any("se_" in unit_kind(block.unit_fn).name for block in net.blocks):  # whose gates see the whole image
-        random = Random(f"size of {number}")
-        size = (random.randint(20, 44), random.randint(20, 44))
-        difference = beyond_the_field(net, size, net.output_stride)
+    difference = sees_otherwise(net, number)
     if difference:
         return f"footprint: {difference}"
     network = build(net, seed=number)

@@ -20,6 +20,16 @@ def test_a_hundred_networks_are_what_they_are_said_to_be(first):
     assert {*row} == {*fuzz.COLUMNS}
 
 
+@pytest.mark.parametrize("first", range(OURS + 100, OURS + 140, 10))
+def test_the_receptive_field_is_the_footprint(first):
+    """Of ten numbers at a time, those that make a network."""
+    found = {number: fuzz.closed_form(number)[0] for number in range(first, first + 10)}
+    nets = {number: closed[0] for number, closed in found.items() if closed}
+    assert len(nets) >= 5 and {
+        number: fuzz.sees_otherwise(net, number) for number, net in nets.items()
+    } == dict.fromkeys(nets, "")
+
+
 def test_the_numbers_draw_everything_that_a_network_may_have():
     nets = [closed[0] for number in range(1500) for closed, refused in [fuzz.closed_form(number)] if not refused]
     blocks = [block for net in nets for block in net.blocks]
