@@ -1,7 +1,12 @@
 """This file makes tests/ a folder of modules (`slim_networks`) for every folder below it; pytest finds tools/ and book/ by
 `pythonpath` in pyproject.toml."""
 
+import psutil
+
 import resnet_lib.tf_slim_compat  # noqa: F401  first, so that no other import of TensorFlow prints its start-up lines
+from resnet_lib.records import usable_cores
+
+GIB_OF_A_PROCESS = 4  # the most that one takes: ResNet V2-152 in notebook 08
 
 # What takes longest, as a whole file and in one process, begins first: no core waits for it in the end.
 LONGEST = [
@@ -10,6 +15,12 @@ LONGEST = [
     *("07_", "05_", "01_", "03_", "04_", "00_", "test_atlas.py", "test_highway_depth.py"),
     "test_training.py",  # two minutes that by the alphabet would begin last, while the other core has nothing left
 ]
+
+
+def pytest_xdist_auto_num_workers(config):
+    """For `-n auto`: a process more than there are cores, as some wait for a browser, but no more than memory holds."""
+    room = psutil.virtual_memory().available // (GIB_OF_A_PROCESS * 2**30)
+    return max(1, min(usable_cores() + 1, room))
 
 
 def pytest_collection_modifyitems(items):

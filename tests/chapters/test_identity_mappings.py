@@ -21,7 +21,7 @@ from resnet_lib.sweep import FAMILIES, results
 from resnet_lib.tf_slim_compat import quick_building, tf
 from resnet_lib.training import Recipe, train
 
-FIFTY = settings(max_examples=10, deadline=None)  # each with five sets of weights and images, see `pieces`
+FIFTY = settings(max_examples=6, deadline=None)  # each with eight sets of weights and images, see `pieces`
 seeds = st.integers(0, 999)
 
 
@@ -45,7 +45,7 @@ Pieces = namedtuple("Pieces", "x residuals gates gradients direct detours units"
 
 
 def pieces(net, seed, with_detours=False):
-    """Five networks of one description, in training mode on random images: a list of Pieces.
+    """Eight networks of one description, in training mode on random images: a list of Pieces.
 
     Weights, batch norms, biases and images are random, and so is the gradient of the loss for the logits.
     """
@@ -69,7 +69,7 @@ def pieces(net, seed, with_detours=False):
             detours.append(tf.gradients(total, x[start], grad_ys=gradients[-1])[0])
         session.run(tf.compat.v1.global_variables_initializer())
         variables, made = tf.compat.v1.trainable_variables(), []
-        for _ in range(5):
+        for _ in range(8):
             values = {}
             for variable in variables:
                 spread = np.sqrt(2 / max(1, np.prod(variable.shape[:-1])))

@@ -20,14 +20,14 @@ from resnet_lib.highway import LAYERS, LayerWeights, initialize_stack, stack_lay
 from resnet_lib.tf_slim_compat import tf
 
 seeds = st.integers(0, 10_000)
-fifty = settings(max_examples=50, deadline=None)
+twenty = settings(max_examples=20, deadline=None)
 
 
 # The ensemble: paths
 
 
 @given(n=st.integers(1, 7), width=st.integers(1, 4), seed=seeds)
-@fifty
+@twenty
 def test_linear_units_are_a_sum_over_all_subsets(n, width, seed):
     """(1 + F_n) ... (1 + F_1) = sum over all 2^n subsets of their products, in whole numbers; C(n, k) have k factors."""
     units = [F.astype(object) for F in np.random.default_rng(seed).integers(-3, 4, (n, width, width))]
@@ -80,7 +80,7 @@ def random_pair(name, seed):
 
 
 @given(name=st.sampled_from(["v1", "v2", "v2, one block"]), seed=seeds)
-@fifty
+@twenty
 def test_the_gradient_is_the_sum_of_the_gradients_along_all_paths(name, seed):
     """Of real units, V1 and V2, also where they change the shape; the whole gradient is TensorFlow's, of the library's own
     network. Float32: to 1e-4 of the largest gradient along one path."""
@@ -106,7 +106,7 @@ def single_units():
 
 
 @given(seed=seeds)
-@fifty
+@twenty
 def test_unravelled_a_network_is_nested_and_no_sum_of_independent_paths(seed):
     """h_n = h_{n-1} + F_n(h_{n-1}), each h_{n-1} unravelled on its own, is the network (float32, 1e-4 of the largest value);
     the sum of all compositions of the F, which linear units are equal to, is not."""
@@ -138,7 +138,7 @@ def rewired(name, **order):
 
 
 @given(name=st.sampled_from(["v1", "v2", "plain"]), seed=seeds, choice=st.data())
-@fifty
+@twenty
 def test_a_switched_off_unit_is_a_unit_left_out(name, seed, choice):
     """The switches of experiments/lesions.py against `Network.rewired`, and new weights in old units against another order."""
     _, lesioned = random_pair(name, seed)
@@ -164,7 +164,7 @@ def test_a_switched_off_unit_is_a_unit_left_out(name, seed, choice):
 
 
 @given(name=st.sampled_from(sorted(LAYERS)), steps=st.integers(1, 9), width=st.integers(1, 6), seed=seeds)
-@fifty
+@twenty
 def test_a_stack_that_shares_its_weights_is_a_cell_unrolled_in_time(name, steps, width, seed):
     """h <- carry * h + transform * g(h) with one set of weights: plain 0 and 1, Highway 1 - T and T, residual 1 and 1. Fed the
     sequence x, 0, 0, ... from state 0, with no biases. Float32: 1e-4."""
@@ -223,7 +223,7 @@ def test_k_layers_of_two_units_make_two_to_the_k_pieces(k):
 
 
 @given(k=st.integers(1, 7), x=st.fractions(0, 1, max_denominator=1000))
-@fifty
+@twenty
 def test_one_hidden_layer_of_two_to_the_k_units_is_the_same_function(k, x):
     slope, shallow, deep = 2**k, 0, x
     for j in range(2**k):
@@ -261,7 +261,7 @@ def test_pieces_are_bounded_by_widths(network, x):
 
 
 @given(k=st.integers(1, 10), x=st.fractions(0, 1, max_denominator=1000))
-@fifty
+@twenty
 def test_the_sawtooth_is_a_residual_and_recurrent_network_too(k, x):
     """x + F(x), F(x) = relu(x) - 4 relu(x - 1/2), one F for all steps: the tent map. Its slope is a sum over 2^k paths."""
     deep, residual, slopes_of_f = x, x, []

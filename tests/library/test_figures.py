@@ -54,8 +54,8 @@ def unit_of(kind, depth, stride):
 
 
 def drawn(kind, depth=64, stride=1, channels_in=64, **options):
-    """(axes, the texts drawn on them from top to bottom, the drawing in words) of a unit at 28x21 positions."""
-    axes, words = figures.draw_unit(kind, unit_of(kind, depth, stride), channels_in, (28, 21), **options)
+    """(axes, the texts drawn on them from top to bottom, the drawing in words) of a unit at 112x108 positions."""
+    axes, words = figures.draw_unit(kind, unit_of(kind, depth, stride), channels_in, (112, 108), **options)
     plt.close(axes.figure)
     texts = [text for text in axes.texts if text.get_text()]  # arrows are texts without words
     return axes, [text.get_text() for text in sorted(texts, key=lambda text: -text.get_position()[1])], words
@@ -64,7 +64,7 @@ def drawn(kind, depth=64, stride=1, channels_in=64, **options):
 def traced(kind, depth, stride, shortcut):
     """The layers of the same unit as a network of its own, as `trace` lists them."""
     net = Architecture("net", (Block("block", kind, (unit_of(kind, depth, stride),)),), root=None, shortcut=shortcut)
-    layers = trace(net, image_size=(28, 21), num_classes=None, channels_in=64, global_pool=False)
+    layers = trace(net, image_size=(112, 108), num_classes=None, channels_in=64, global_pool=False)
     return [layer for layer in layers if layer.name != "postnorm"]
 
 
@@ -103,8 +103,15 @@ def label(layer):
 
 
 @pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
-def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride, shortcut):
+def test_a_drawn_unit_is_that_of_the_trace_and_nothing_overlaps(kind, depth, stride, shortcut):
+    """One drawing, looked at three times."""
     axes, texts, words = drawn(kind, depth, stride, shortcut=shortcut)
+    check_layers_and_shapes(texts, words, kind, depth, stride, shortcut)
+    check_projections(axes, texts, kind, depth, stride, shortcut)
+    check_overlaps(axes)
+
+
+def check_layers_and_shapes(texts, words, kind, depth, stride, shortcut):
     layers = traced(kind, depth, stride, shortcut)
     expected = Counter(label(layer) for layer in layers[1:])
     shapes = ["{}x{}x{}".format(*layer.size_out, layer.channels_out) for layer in layers]
@@ -119,12 +126,43 @@ def test_a_drawn_unit_has_the_layers_and_shapes_of_the_trace(kind, depth, stride
     assert ("identity" in texts) == ("the identity" in words) == kept
 
 
+def check_projections(axes, texts, kind, depth, stride, shortcut):
+    """They stand where channels change, or everywhere."""
+    tinted = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
+    gated = shortcut.endswith("gating")
+    kind = unit_kind(kind)
+    unit = unit_of(kind, depth, stride)
+    in_squeeze = 2 if unit.depth_squeeze else 0
+    projections = [color for color in tinted if color == matplotlib.colors.to_rgb(figures.COLORS["shortcut"])]
+    projected = shortcut == "C" or (shortcut == "B" and depth != 64)
+    assert len(projections) == projected + gated
+    assert len(tinted) - len(projections) == len(unit.convolutions()) + in_squeeze
+    assert ("+" in texts) == (shortcut != "none")
+    # A projection sees what is pre-activated: it branches off below the BN and ReLU before the convolution, all else above.
+    below = -len(kind.ordering.first.split()) - 0.4 if projected else -0.4
+    levels = [line for line in axes.lines if len(line.get_ydata()) == 2 and len({*line.get_ydata()}) == 1]
+    branches = [line.get_ydata()[0] for line in levels if line.get_xdata()[0] == 0 < line.get_xdata()[1]]
+    assert len(branches) == (shortcut != "none") and all(below - 0.2 < y <= below for y in branches)
+    assert len(levels) - len(branches) == (unit.depth_squeeze is not None) + gated
+
+
+def check_overlaps(axes):
+    """No text covers another one, and each stands wholly within its box."""
+    axes.figure.draw_without_rendering()
+    extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
+    for box in axes.patches:
+        box = box.get_window_extent()
+        for text in (text for text in extents if text.overlaps(box)):
+            assert box.x0 < text.x0 and text.x1 < box.x1 and box.y0 < text.y0 and text.y1 < box.y1
+
+
 def test_a_drawn_unit_activates_where_its_version_says():
     """He et al. 2015, Fig. 5 right, and He et al. 2016, Fig. 1(b); a plain unit of V1 keeps its last ReLU."""
     v1 = ["1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "BN", "sum", "ReLU"]
     v2 = ["BN", "ReLU", "1x1 conv 16", "BN", "ReLU", "3x3 conv 16", "BN", "ReLU", "1x1 conv 64", "sum"]
     plain = ["3x3 conv 64", "BN", "ReLU", "3x3 conv 64", "BN", "ReLU"]
-    ends = "28x21x64 in, {}, 28x21x64 out{}"
+    ends = "112x108x64 in, {}, 112x108x64 out{}"
     assert drawn("bottleneck_v1")[2] == ends.format(", ".join(v1), "; on the shortcut the identity")
     assert drawn("bottleneck_v2")[2] == ends.format(", ".join(v2), "; on the shortcut the identity")
     assert drawn("basic_v1", shortcut="none")[2] == ends.format(", ".join(plain), "")
@@ -144,27 +182,6 @@ def test_a_drawn_unit_activates_where_its_version_says():
     assert drawn("se_bottleneck_v1")[2] == ends.format(", ".join(v1).replace("sum", "times s, sum"), gate)
     gates = "; on the shortcut g: 1x1 conv 64, times 1 - g"
     assert drawn("basic_v1", shortcut="exclusive_gating")[2] == ends.format(f"{between}, BN, times g, sum, ReLU", gates)
-
-
-@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
-def test_a_drawn_projection_stands_where_channels_change_or_everywhere(kind, depth, stride, shortcut):
-    axes, texts, _ = drawn(kind, depth, stride, shortcut=shortcut)
-    tinted = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
-    gated = shortcut.endswith("gating")
-    kind = unit_kind(kind)
-    unit = unit_of(kind, depth, stride)
-    in_squeeze = 2 if unit.depth_squeeze else 0
-    projections = [color for color in tinted if color == matplotlib.colors.to_rgb(figures.COLORS["shortcut"])]
-    projected = shortcut == "C" or (shortcut == "B" and depth != 64)
-    assert len(projections) == projected + gated
-    assert len(tinted) - len(projections) == len(unit.convolutions()) + in_squeeze
-    assert ("+" in texts) == (shortcut != "none")
-    # A projection sees what is pre-activated: it branches off below the BN and ReLU before the convolution, all else above.
-    below = -len(kind.ordering.first.split()) - 0.4 if projected else -0.4
-    levels = [line for line in axes.lines if len(line.get_ydata()) == 2 and len({*line.get_ydata()}) == 1]
-    branches = [line.get_ydata()[0] for line in levels if line.get_xdata()[0] == 0 < line.get_xdata()[1]]
-    assert len(branches) == (shortcut != "none") and all(below - 0.2 < y <= below for y in branches)
-    assert len(levels) - len(branches) == (unit.depth_squeeze is not None) + gated
 
 
 @pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_only_gating"])
@@ -199,19 +216,6 @@ def test_the_gate_is_drawn_beside_the_residual_that_it_scales(ordering, scaled):
     assert set(level) == {above - 0.4}
     ends = [arrow.xy for arrow in axes.texts if not arrow.get_text() and arrow.xy[0] < 0]
     assert ends[-1] == (-0.9, below)
-
-
-@pytest.mark.parametrize("kind, depth, stride, shortcut", EVERY_UNIT)
-def test_nothing_overlaps_in_a_drawn_unit(kind, depth, stride, shortcut):
-    axes, _ = figures.draw_unit(kind, unit_of(kind, 2 * depth, stride), 64, (112, 112), shortcut)
-    axes.figure.draw_without_rendering()
-    extents = [text.get_window_extent() for text in axes.texts if text.get_text()]
-    assert not [pair for pair in combinations(extents, 2) if pair[0].overlaps(pair[1])]
-    for box in axes.patches:
-        box = box.get_window_extent()
-        for text in (text for text in extents if text.overlaps(box)):
-            assert box.x0 < text.x0 and text.x1 < box.x1 and box.y0 < text.y0 and text.y1 < box.y1
-    plt.close(axes.figure)
 
 
 def test_a_unit_is_drawn_on_given_axes_and_says_what_it_cannot_draw():

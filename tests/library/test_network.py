@@ -75,18 +75,8 @@ def test_every_named_networks_graph_costs_what_the_closed_form_says(name):
     assert tuple(c + a for c, a in zip(counted, added, strict=True)) == cost(name)
 
 
-RUN = [
-    "plain_18",
-    "resnext_50_32x4d",
-    "se_resnet_50",
-    "resnet_v1_34",
-    "resnet_v2_18",
-    "resnet_v1_50",
-    "wide_resnet_50_2",
-    "resnet_v2_50",
-    "plain_cifar_20",
-    "resnet_v1_cifar_56",
-]
+# V1 and V2 of 50 layers and wide ones run beside tf-slim's, Keras' and torchvision's.
+RUN = ["plain_18", "resnext_50_32x4d", "se_resnet_50", "resnet_v2_18", "plain_cifar_20", "resnet_v1_cifar_56"]
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -142,7 +132,7 @@ def test_what_networks_without_blocks_cannot_be_built_for_is_named(name):
             cost(name, num_classes=None)
 
 
-@pytest.mark.parametrize("name", ["alexnet_v2", "vgg_16", "inception_v1", "inception_v3", "inception_v4"])
+@pytest.mark.parametrize("name", ["alexnet_v2", "vgg_16", "inception_v1", "inception_v3"])
 def test_the_smallest_images_are_enough_and_smaller_ones_are_not(name):
     assert cost(name, OTHER_NETS[name].smallest).macs > 0
     with tf.Graph().as_default(), quick_building(), pytest.raises(ValueError, match="Negative dimension|at least"):
