@@ -69,13 +69,18 @@
     },
     preset(control, id, changed, panel) {
       const { presets } = control;
+      const names = Object.keys(Object.values(presets)[0]);
+      let own = {}; // what stood there before a preset was chosen; who chooses "(your own)" has it back
       const select = element("select", { id }, option("", WORDS.own), ...Object.keys(presets).map((name) => option(name)));
       select.onchange = () => {
-        panel.set(presets[select.value] || {});
+        panel.set(presets[select.value] || own);
         changed();
       };
       const made_up = ([, values]) => Object.entries(values).every(([name, value]) => panel.controls[name].get() === value);
-      const follow = () => (select.value = (Object.entries(presets).find(made_up) || [""])[0]);
+      const follow = () => {
+        select.value = (Object.entries(presets).find(made_up) || [""])[0];
+        if (!select.value) own = Object.fromEntries(names.map((name) => [name, panel.controls[name].get()]));
+      };
       return { parts: [select], set: () => {}, follow };
     },
     pin(control, id, changed, panel) {

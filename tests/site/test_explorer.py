@@ -175,6 +175,18 @@ def test_a_network_is_chosen_and_pinned_and_the_address_restores_both(explorer, 
     assert problems == problems_there == []
 
 
+def test_a_design_of_ones_own_comes_back_after_a_network(explorer):
+    page, problems = explorer
+    own = {"blocks": "[Block('a', 'basic_v1', [(64, 1)] * 7)]", "shortcut": "A", "image_size": 100}
+    move(page, own)
+    expected = shown(page)
+    move(page, {"network": "resnet_v1_18"})
+    assert shown(page) != expected
+    move(page, {"network": ""})  # "(your own)"
+    assert page.locator("textarea").input_value() == own["blocks"] and shown(page) == expected
+    assert problems == []
+
+
 def test_a_design_is_matched_in_macs_to_the_pinned_one(explorer):
     page, problems = explorer
     move(page, {"network": "resnet_v1_18"})
