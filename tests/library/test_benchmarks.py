@@ -138,7 +138,7 @@ def forward(*arguments):
 @pytest.fixture(scope="module")
 def timed(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "times.csv"
-    engines = "resnet_lib, frozen: tf", "tf_slim.nets", "keras.applications", "PyTorch"
+    engines = "resnet_lib, frozen: tf", "keras.applications", "PyTorch"
     few = ["--layers", 50, "--precision", "float32", "--rounds", 2, "--batch-size", 2]
     run = forward(*few, "--csv", path, "--engines", *engines)
     return pd.read_csv(path), run.stdout
@@ -155,7 +155,7 @@ def test_equal_networks_are_timed_side_by_side(timed):
     assert (ours.device, ours.threads, ours.precision) == (processor(), usable_cores(), "float32")
     assert ours.versions.startswith("tensorflow 2") and 0.5 < ours.peak_memory_gib < 4
     counted = rows[rows.error.isna() & rows.batch_size.notna()]
-    assert set(counted.engine) >= {"resnet_lib, frozen: tf", "tf_slim.nets", "keras.applications"}
+    assert set(counted.engine) >= {"resnet_lib, frozen: tf", "keras.applications"}
     assert "ResNet V2-50, batch 2, float32" in printed_text
 
 
