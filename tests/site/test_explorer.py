@@ -28,11 +28,11 @@ from resnet_lib.units import COUNTED_KINDS, SHORTCUTS, STRIDE_IN, BasicUnit, uni
 PANEL = text_panel()
 STARTS = 240_000  # ms, for Python to start while other tests keep every core busy; alone it takes seconds
 ANSWERS = 60_000  # ms
-# The theme gives what scrolls a place in the order of the Tab key, some time after it has appeared.
+# The theme gives what scrolls a place in the order of the Tab key, and takes it from what does not, a while after it appeared.
 PAGE = """html => {
     const page = html === null ? document.querySelector('.live-page') : document.createElement('div');
     if (html !== null) page.innerHTML = html;
-    return page.innerHTML.replaceAll(' tabindex="0"', '');
+    return page.innerHTML.replaceAll(/ tabindex="(0|-1)"/g, '');
 }"""
 
 
