@@ -99,7 +99,10 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2> /dev/null && \
-	touch $@
+	touch $@ || { \
+		echo "Set-up stopped; the reason stands above. It needs about 4 GB of disk and a connection: a version that pip" \
+			"\"could not find\" is nearly always an index that it did not reach. The same command begins anew." >&2; exit 1; \
+	}
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

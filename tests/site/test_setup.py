@@ -1,6 +1,10 @@
 """The three ways to install, pip's ranges, the lock and conda's file, name the same packages; the lock is safe to share."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -71,3 +75,36 @@ def test_lock_holds_hashes_and_no_addresses():
 
 def test_gpu_extra_is_the_same_tensorflow():
     assert [Requirement(line).name for line in PROJECT["optional-dependencies"]["gpu"]] == ["tensorflow"]
+
+
+# What `make lab` says where it cannot set up. A script takes the place of Python.
+
+
+def set_up(folder, python):
+    """`make .venv/.ready` where this script is all the Python there is: the finished process."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "python3"
+    script.write_text(f"#!/bin/sh\n{python}\n")
+    script.chmod(0o755)
+    make = shutil.which("make")
+    options = {"cwd": folder, "env": os.environ | {"PATH": str(script.parent)}, "capture_output": True, "text": True}
+    return subprocess.run([make, ".venv/.ready"], **options)
+
+
+def test_an_old_python_is_named_with_those_that_will_do(tmp_path):
+    made = set_up(tmp_path, '[ "$1" = --version ] && echo Python 3.9.2; exit 1')
+    assert made.returncode and "needs Python 3.11, 3.12 or 3.13; here there is: Python 3.9.2" in made.stderr
+    assert "make PYTHON=" in made.stderr
+
+
+def test_a_python_that_makes_no_environments_is_named_with_the_package_that_it_lacks(tmp_path):
+    made = set_up(tmp_path, f'case "$2" in *venv*) exit 1;; esac; exec {sys.executable} "$@"')
+    assert made.returncode and "apt install python3-venv" in made.stderr
+
+
+def test_a_set_up_that_fails_says_what_it_needs(tmp_path):
+    made = set_up(tmp_path, f'[ "$1" = -m ] && {{ echo No space left >&2; exit 1; }}; exec {sys.executable} "$@"')
+    assert made.returncode and made.stderr.splitlines()[0] == "No space left"
+    assert "needs about 4 GB of disk and a connection" in made.stderr and not (tmp_path / ".venv/.ready").exists()
