@@ -8,7 +8,7 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
-IN_BROWSER := tests/site/test_book.py tests/site/test_lab.py tests/site/test_explorer.py
+IN_BROWSER := $(addprefix tests/site/test_,book.py lab.py explorer.py slides.py)
 PYTEST := $(BIN)/python -m pytest -q -rs
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 NBMAKE := --nbmake --nbmake-kernel=python3 --nbmake-timeout=600 --overwrite
@@ -60,9 +60,8 @@ build/.book: $(BOOK) | $(READY)
 read: book
 	$(BIN)/python book/serve.py build/book
 
-# What a lecturer hands out: student versions of the notebooks and slides, in build/course. No notebook is run.
+# What a lecturer hands out, in build/course: a folder for students, whose predictions lock, and slides. No notebook is run.
 course: $(READY)
-	rm -rf build/course
 	$(BIN)/python tools/course.py build/course $(wildcard notebooks/*.ipynb)
 
 notebooks: $(READY)

@@ -1,13 +1,17 @@
 """python tools/course.py FOLDER NOTEBOOK...: what a lecturer hands out, made from the notebooks themselves (`make course`).
 
-FOLDER/student: the notebooks without outputs and without the worked answers, with a cell for the answer to each exercise. Where
-a chapter says "Predict first", a cell takes the prediction and locks it; the cells that show the result stop until then, and
-what the text says of it is folded.
+FOLDER/student: a folder to hand out, in which `make lab` works: the library, the data, and the notebooks without outputs and
+without the worked answers, with a cell for the answer to each exercise. Where a chapter says "Predict first", a cell takes the
+prediction and locks it. Until then the cells up to the next heading stop, as do later ones that need what they define, and
+what the text says up to that heading is folded.
 
-FOLDER/slides: a page for each chapter, its question, each of its figures under the heading that it stands in, and its summary.
-The pages need no other machine; arrow keys turn them, and printed they are one slide a sheet.
+FOLDER/slides: a page for each chapter, its question, each of its figures under the heading that it stands in, what it asks to
+predict, and its summary. The pages need no other machine; arrow keys turn them, and printed they are one slide a sheet.
 """
 
+from __future__ import annotations
+
+import ast
 import html
 import re
 import shutil
@@ -23,30 +27,59 @@ PREDICT = "**Predict first:**"
 HEADING = re.compile(r"^#{1,6} .*$", re.MULTILINE)
 EXERCISE = re.compile(r"^(\d+)\. ", re.MULTILINE)
 MATHJAX = "tex-svg.js"
+ROOT = Path(__file__).resolve().parents[1]
+# What students need beside the notebooks, with a README that does not show what comes out.
+HANDED_OUT = ["resnet_lib", "experiments", "data", "Makefile", "pyproject.toml", "requirements.lock", "LICENSE"]
+README = """# Residual networks, for students
+
+You need Python 3.11, 3.12 or 3.13 and about 4 GB of disk. `make lab` sets up .venv, which takes a few minutes once, and opens
+JupyterLab on the notebooks.
+
+Hand in this folder's `notebooks/`. Your predictions stand in `notebooks/predictions.json`; what is locked there stays.
+"""
 
 
 def student(notebook, number):
     """The student version of a notebook. number: of the chapter, which its questions are named by."""
-    made, asked, after, questions = [], None, None, 0
+    made, asked, questions, behind = [], None, 0, {}
     for cell in map(nbformat.from_dict, _without_answers(notebook.cells)):
         if cell.cell_type == "markdown":
-            questions += PREDICT in cell.source
-            asked = f"{number}.{questions}" if PREDICT in cell.source else None
-            if after:
-                cell.source = _folded(cell.source)
-            after = None
-            made.append(cell)
+            text = cell.source
             if asked:
+                cell.source = _folded(text)
+            made.append(cell)
+            if HEADING.search(text):
+                asked = None
+            if PREDICT in text:
+                questions += 1
+                asked = f"{number}.{questions}"
                 made.append(_lock(asked))
             continue
-        if asked:
-            cell.source = f'locked("{asked}")  # stops here until your prediction is locked\n{cell.source}'
-            after = asked
+        stored, loaded = _names(cell.source)
+        question = asked or max((behind[name] for name in behind.keys() & loaded - stored), default=None)
+        if question:
+            cell.source = f'locked("{question}")  # stops here until your prediction is locked\n{cell.source}'
+            behind |= dict.fromkeys(stored, question)
+        else:
+            behind = {name: question for name, question in behind.items() if name not in stored}
         cell.outputs, cell.execution_count = [], None
         made.append(cell)
     for i, cell in enumerate(made):
         cell.id = f"cell-{i:02d}"
     return nbformat.v4.new_notebook(cells=made, metadata=notebook.metadata)
+
+
+def _names(source):
+    """(names that the code of a cell gives a value, names that it reads): what is local to a function counts, too."""
+    stored, loaded = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (loaded if isinstance(node.ctx, ast.Load) else stored).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            stored.add(node.name)
+        elif isinstance(node, ast.alias):
+            stored.add((node.asname or node.name).partition(".")[0])
+    return stored, loaded
 
 
 def _without_answers(cells):
@@ -81,25 +114,30 @@ def _folded(text):
     told = text[:at].strip()
     if not told:
         return text
-    return f"<details><summary>What came out</summary>\n\n{told}\n\n</details>\n\n{text[at:]}".rstrip()
+    return (
+        f"<details><summary>What came out, and how it goes on</summary>\n\n{told}\n\n</details>\n\n{text[at:]}".rstrip()
+    )
 
 
 def slides(notebook):
     """The slides of a notebook as an HTML page, or None where it has no figure."""
     title, question = _opening(notebook.cells[0].source)
     pages = [f'<section class="title"><h1>{html.escape(title)}</h1>{markdown2html(question)}</section>']
-    heading = title
+    heading, figures = title, 0
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             if "## Worked answers" in cell.source:
                 break
             heading = (HEADING.findall(cell.source) or [heading])[-1].lstrip("# ")
+            for question in cell.source.split(PREDICT)[1:]:
+                pages.append(f"<section><h2>Predict first</h2>{markdown2html(question.strip())}</section>")
         elif "figure" in cell.metadata.get("tags", ()):
             pages += [f"<section><h2>{html.escape(heading)}</h2>{shown}</section>" for shown in _pictures(cell)]
-    if len(pages) == 1:
+            figures += 1
+    if not figures:
         return None
     summary = re.search(r"^## Summary\n(.*?)(?=^## )", _prose(notebook), re.DOTALL | re.MULTILINE)
-    pages.append(f"<section><h2>Summary</h2>{markdown2html(summary[1])}</section>")
+    pages.append(f'<section class="summary"><h2>Summary</h2>{markdown2html(summary[1])}</section>')
     body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', "\n".join(pages))
     return PAGE.format(title=html.escape(title), body=body, mathjax=MATHJAX)
 
@@ -128,17 +166,20 @@ PAGE = """<!DOCTYPE html>
 <style>
 html {{ scroll-snap-type: y mandatory; font: 1.3rem/1.5 sans-serif; color: #1f2328; background: white; }}
 body {{ margin: 0; }}
-section {{ box-sizing: border-box; min-height: 100vh; padding: 4vh 6vw; scroll-snap-align: start;
+section {{ box-sizing: border-box; min-height: 100vh; padding: 3vh 6vw; scroll-snap-align: start;
   break-after: page; display: flex; flex-direction: column; justify-content: center; }}
 h1, h2 {{ line-height: 1.2; margin: 0 0 1rem; }}
 h2 {{ font-size: 1.2rem; color: #0072b2; }}
 section > div:has(img), section > figure {{ margin: 0; }}
-img {{ width: 100%; max-height: 72vh; height: auto; object-fit: contain; }}
-figcaption, .caption {{ font-size: 1rem; color: #555; }}
-table {{ border-collapse: collapse; font-size: 1rem; }}
+img {{ width: 100%; max-height: 70vh; height: auto; object-fit: contain; }}
+figcaption, .caption {{ font-size: 0.8rem; color: #555; }}
+table {{ border-collapse: collapse; font-size: 0.9em; }}
 th, td {{ border-bottom: 1px solid #ccc; padding: 0.2rem 0.8rem; text-align: right; }}
+th:first-child, td:first-child {{ text-align: left; }}
 a {{ color: #0a58a5; }}
+.summary {{ font-size: 0.95rem; }}
 </style>
+<script>MathJax = {{ tex: {{ inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]] }} }};</script>
 <script defer src="{mathjax}"></script>
 <script>
 addEventListener("keydown", (event) => {{
@@ -159,22 +200,39 @@ addEventListener("keydown", (event) => {{
 
 
 def make(folder, paths):
-    """Writes both kinds for all notebooks."""
-    for name in ("student", "slides"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    """Writes both kinds for all notebooks, in place of what an earlier call wrote."""
+    handed_out, slide_folder = folder / "student", folder / "slides"
+    if answered := sorted(handed_out.rglob("predictions.json")):
+        sys.exit(f"{answered[0]} holds predictions, and somebody's work is beside it: move {handed_out} away first")
+    for part in (handed_out, slide_folder):
+        shutil.rmtree(part, ignore_errors=True)
+    _copy_library(handed_out)
+    (handed_out / "notebooks").mkdir()
+    slide_folder.mkdir()
     titles = {}
     for path in paths:
         notebook, number = nbformat.read(path, as_version=4), path.name[:2]
-        nbformat.write(student(notebook, number), folder / "student" / path.name)
+        nbformat.write(student(notebook, number), handed_out / "notebooks" / path.name)
         page = slides(notebook)
         if page:
-            (folder / "slides" / f"{path.stem}.html").write_text(page, encoding="utf-8")
+            (slide_folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
             titles[path.stem] = _opening(notebook.cells[0].source)[0]
     links = "".join(f'<li><a href="{stem}.html">{html.escape(title)}</a></li>' for stem, title in titles.items())
     index = PAGE.format(title="Slides", body=f"<section><h1>Slides</h1><ul>{links}</ul></section>", mathjax=MATHJAX)
-    (folder / "slides" / "index.html").write_text(index, encoding="utf-8")
+    (slide_folder / "index.html").write_text(index, encoding="utf-8")
     script = next(file for file in files("sphinx-mathjax-offline") if file.name == MATHJAX)
-    shutil.copy(script.locate(), folder / "slides" / MATHJAX)
+    shutil.copy(script.locate(), slide_folder / MATHJAX)
+
+
+def _copy_library(folder):
+    """HANDED_OUT, and a README of its own."""
+    folder.mkdir(parents=True)
+    for name in HANDED_OUT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.lock"))
+        else:
+            shutil.copy(ROOT / name, folder)
+    (folder / "README.md").write_text(README, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import pytest
 from course import PREDICT, slides, student
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from resnet_lib.lessons import lock
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHAPTERS = NOTEBOOKS[:-1]  # not the appendix
@@ -28,7 +30,7 @@ def sources(cells, kind):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_student_version_has_neither_answers_nor_outputs(made, path):
-    whole, found = (nbformat.read(p, as_version=4) for p in (path, made / "student" / path.name))
+    whole, found = (nbformat.read(p, as_version=4) for p in (path, made / "student/notebooks" / path.name))
     nbformat.validate(found)
     prose = "\n".join(sources(found.cells, "markdown"))
     assert "## Worked answers" not in prose and not re.search(r"<summary>\d", prose)
@@ -42,7 +44,7 @@ def test_a_student_version_has_neither_answers_nor_outputs(made, path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_every_chapter_asks_for_a_prediction_that_its_next_cell_waits_for(made, path):
-    cells = nbformat.read(made / "student" / path.name, as_version=4).cells
+    cells = nbformat.read(made / "student/notebooks" / path.name, as_version=4).cells
     asking = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and PREDICT in cell.source]
     assert asking
     for number, i in enumerate(asking, 1):
@@ -57,8 +59,13 @@ def small():
             new_markdown_cell(f"# 77 Small\n\n**What is 6 x 7?** Let us see.\n\n{PREDICT} which number?"),
             new_code_cell("x = 6 * 7", outputs=[new_output("stream", text="42")], execution_count=1),
             new_code_cell("seen.append(x)", outputs=[], execution_count=2),
-            new_markdown_cell("It is 42.\n\n## More\n\nFree to read."),
+            new_markdown_cell("It is 42."),
+            new_code_cell("seen.append('still')"),
+            new_markdown_cell("Even so.\n\n## More\n\nFree to read."),
             new_code_cell("seen.append('more')"),
+            new_code_cell("seen.append(x + 1)"),
+            new_code_cell("x = 0\nseen.append(x)"),
+            new_code_cell("seen.append(x)"),
             new_markdown_cell("## Summary\n\n- It was 42.\n\n## Exercises\n\n1. *By hand.* Why?\n2. *Code.* How?"),
             new_markdown_cell("## Worked answers\n\n<details><summary>1</summary>\n\nBecause.\n\n</details>"),
             new_code_cell("secret", metadata={"tags": ["answer"]}),
@@ -68,26 +75,63 @@ def small():
     )
 
 
-def test_a_cell_stops_until_the_prediction_is_locked(tmp_path, monkeypatch):
+def test_cells_stop_until_the_prediction_is_locked(tmp_path, monkeypatch):
+    """Those up to the next heading, and a later one that needs what they define."""
     monkeypatch.chdir(tmp_path)
     found = student(small(), "77")
-    _, lock, first, second, told, more, *_ = found.cells
+    _, lock, first, second, told, third, also_told, more, needs, new, free, *_ = found.cells
     seen = []
     names = {"seen": seen}
     with pytest.raises(ValueError, match="type yours between the quotes"):
         exec(lock.source, names)
-    for cell in (first, second):
+    for cell in (first, second, third, needs):
         with pytest.raises(ValueError, match="no prediction yet"):
             exec(cell.source, names)
-    exec(more.source, names)
-    exec(lock.source.replace('""', '"40 or so"'), names)
-    for cell in (first, second):
+    for cell in (more, new, free):
         exec(cell.source, names)
-    assert seen == ["more", 42]
-    assert (
-        told.source
-        == "<details><summary>What came out</summary>\n\nIt is 42.\n\n</details>\n\n## More\n\nFree to read."
+    exec(lock.source.replace('""', '"40 or so"'), names)
+    for cell in (first, second, third, needs):
+        exec(cell.source, names)
+    assert seen == ["more", 0, 0, 42, "still", 43]
+    fold = "<details><summary>What came out, and how it goes on</summary>\n\n{}\n\n</details>"
+    assert told.source == fold.format("It is 42.")
+    assert also_told.source == fold.format("Even so.") + "\n\n## More\n\nFree to read."
+
+
+def test_what_is_handed_out_works_by_itself(made):
+    """The library, the programs and the data are those of the folder, and it holds nothing that tells what comes out."""
+    folder = made / "student"
+    program = (
+        "import resnet_lib, experiments.jobs as jobs; from resnet_lib import data; print(resnet_lib.__file__)\n"
+        "print(jobs.__file__); print(data.path('atlas.csv'), len(data.digits().train_images))"
     )
+    options = {"cwd": folder, "capture_output": True, "text": True, "check": True}
+    printed = subprocess.run([sys.executable, "-c", program], **options).stdout.split()
+    assert all(Path(path).is_relative_to(folder) for path in printed[:3]) and printed[3] == "1500"
+    lab = subprocess.run(["make", "--dry-run", "lab"], **options).stdout
+    assert "--notebook-dir=notebooks notebooks/00_start_here.ipynb" in lab
+    assert "predictions.json" in (folder / "README.md").read_text() and not (folder / "book").exists()
+
+
+def test_somebodys_predictions_are_not_overwritten(tmp_path):
+    command = [sys.executable, ROOT / "tools" / "course.py", tmp_path, NOTEBOOKS[0]]
+    subprocess.run(command, check=True)
+    locked = tmp_path / "student/notebooks/predictions.json"
+    locked.write_text("{}")
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode and "holds predictions" in again.stderr and locked.read_text() == "{}"
+
+
+def test_what_teachers_are_told_shows_a_class_what_it_thought(tmp_path, monkeypatch):
+    """The lines of book/teaching.md on two students' files."""
+    monkeypatch.chdir(tmp_path)
+    for name, guess in (("ada", "42"), ("bob", "about 6")):
+        (tmp_path / "handed_in" / name).mkdir(parents=True)
+        lock("77.1", guess, tmp_path / "handed_in" / name / "predictions.json")
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "book/teaching.md").read_text(), re.DOTALL)
+    names = {}
+    exec(program, names)
+    assert names["thought"].loc["77.1"].to_dict() == {"ada": "42", "bob": "about 6"}
 
 
 def test_answers_go_and_each_exercise_has_a_place():
@@ -109,7 +153,9 @@ def test_a_chapter_has_a_slide_for_each_figure_its_question_and_its_summary(made
         if "figure" in cell.metadata.get("tags", ())
         for output in cell.outputs
     ]
-    assert page.count("<section") == sum("<img" in figure for figure in figures) + 2
+    questions = sum(cell.source.count(PREDICT) for cell in notebook.cells)
+    assert page.count("<section") == sum("<img" in figure for figure in figures) + questions + 2
+    assert page.count("<h2>Predict first</h2>") == questions
     assert all(figure in page for figure in figures if "<img" in figure)
     assert "Summary</h2>" in page and "</details>" not in page
     assert not re.search(r'(src|href)="(https?:)?//[^"]*\.(js|css)', page)
