@@ -324,19 +324,26 @@ def test_what_survives_in_a_fresh_v1_is_a_random_walk_and_no_constant_share():
 
 
 def test_v1_of_326_layers_trains_as_v2_does_and_v1_of_1001_does_not():
-    """Predictions 2 and 4 of `experiments.v1_depth` on the depths that are there; 3 has no V2 of 1001 layers yet."""
+    """Predictions 2 to 4 of `experiments.v1_depth` on the depths that are there, and the pairs of losses and test errors."""
     stored = pd.read_csv(data.path("v1_depth.csv"))
     errors = stored.pivot_table("train_error", "layers", "family")
     assert errors.loc[326, "v1"] - errors.loc[326, "v2"] <= 0.05
-    assert (errors["v2"].dropna() <= 0.05).all() and errors["v2"].notna().sum() >= 4
-    assert errors.loc[1001, "v1"] > 0.5
+    assert (errors["v2"] <= 0.05).all() and {*errors.index} == {20, 56, 110, 326, 1001}
+    assert errors.loc[1001, "v1"] - errors.loc[1001, "v2"] > 0.5
     direct = stored.query("family == 'v1'").groupby("layers")["direct"].mean()
     assert direct[326] < 0.01 and direct.is_monotonic_decreasing
-    test_errors = stored.pivot_table("test_error", "layers", "family").dropna() * 297
-    fewer = (test_errors["v1"] - test_errors["v2"]).round()
-    assert {n for n in fewer.index if fewer[n] > 0} == {56, 110, 326} and fewer[20] == -1
-    losses = stored.pivot_table("train_loss", "layers", "family").dropna()
-    assert {n for n in losses.index if losses.loc[n, "v2"] > losses.loc[n, "v1"]} == {20, 56}
+    bank = pd.read_csv(data.path("bank_epochs.csv")).query("epoch == 10 and images == 10000 and family != 'plain'")
+    bank = bank.assign(family=bank["family"].replace("residual", "v1"))
+    losses = {"digits": stored.pivot_table("train_loss", "layers", "family")}
+    tests = {"digits": stored.pivot_table("test_error", "layers", "family")}
+    losses["pictures"] = bank.query("part == 'train'").pivot_table("loss", "layers", "family")
+    tests["pictures"] = bank.query("part == 'test'").pivot_table("error", "layers", "family")
+    higher_loss = {(task, n) for task, table in losses.items() for n in table.index[table["v2"] > table["v1"]]}
+    lower_error = {(task, n) for task, table in tests.items() for n in table.index[table["v2"] < table["v1"]]}
+    assert higher_loss == {(task, n) for task in ("digits", "pictures") for n in (20, 56)}
+    assert higher_loss & lower_error == {("digits", 56), ("pictures", 56)} and len(higher_loss | lower_error) == 8
+    of_110 = bank.query("part == 'train' and layers == 110").set_index("family")["error"]
+    assert of_110["v1"] > 3 * of_110["v2"]
 
 
 def test_gates_and_scales_of_other_strengths_train_as_predicted():

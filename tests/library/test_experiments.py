@@ -25,6 +25,7 @@ from experiments import (
     path_spectrum,
     reach,
     separation,
+    shortcut_strength,
     signals,
     splits,
 )
@@ -58,6 +59,7 @@ PROGRAMS = {  # module -> (what makes the rows of one job, the columns of its ke
     path_spectrum: ("measured", path_spectrum.KEY, 15),
     reach: ("measured", reach.KEY, 30),
     separation: ("measured", separation.KEY, 30),
+    shortcut_strength: ("measured", shortcut_strength.KEY, 35),
     signals: ("measure", signals.KEY, 65),
     splits: ("run", splits.KEY, 90),
 }
