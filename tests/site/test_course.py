@@ -125,9 +125,10 @@ def test_somebodys_predictions_are_not_overwritten(tmp_path):
 def test_what_teachers_are_told_shows_a_class_what_it_thought(tmp_path, monkeypatch):
     """The lines of book/teaching.md on two students' files."""
     monkeypatch.chdir(tmp_path)
-    for name, guess in (("ada", "42"), ("bob", "about 6")):
-        (tmp_path / "handed_in" / name).mkdir(parents=True)
-        lock("77.1", guess, tmp_path / "handed_in" / name / "predictions.json")
+    for name, guess in (("ada/notebooks", "42"), ("bob", "about 6")):
+        folder = tmp_path / "handed_in" / name
+        folder.mkdir(parents=True)
+        lock("77.1", guess, folder / "predictions.json")
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "book/teaching.md").read_text(), re.DOTALL)
     names = {}
     exec(program, names)
