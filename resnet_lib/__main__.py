@@ -1,12 +1,13 @@
 """python -m resnet_lib list | table | cost NAME | time NAME | sweep CSV | classify PHOTO: what needs no notebook.
 
-A wrong argument, or a file that cannot be opened, ends in one line. Any other error is a defect of this library and shows
-where it happened.
+A wrong argument, a file that cannot be opened, or a full disk ends in one line. Any other error is a defect of this library
+and shows where it happened.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import itertools
 import os
 import re
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .network import Network
     from .timing import Timing
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what was in the file is still there, and the same command goes on from it
 UNFROZEN = "unfrozen"  # the network as `build` gives it, which is no engine of `Network.freeze`
 # The options that change a network; one that was not typed is not among the arguments.
 CHANGES = ("image_size", "num_classes", "layout", "shortcut")
@@ -219,8 +221,8 @@ def _where(error: Exception) -> traceback.FrameSummary:
 
 
 def _is_for_the_user(error: Exception) -> bool:
-    """Whether its message says what the user can mend: a `raise` of this package, or a file that cannot be opened."""
-    if isinstance(error, OSError) and error.filename is not None:
+    """Whether its message says what the user can mend: a `raise` of this package, a file that cannot be opened, a full disk."""
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
         return True
     last = _where(error)
     return Path(last.filename).parent == Path(__file__).parent and (last.line or "").startswith("raise ")

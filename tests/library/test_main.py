@@ -1,4 +1,5 @@
 import argparse
+import errno
 import os
 import re
 import subprocess
@@ -136,6 +137,16 @@ def test_sweep_appends_a_row_a_run_and_prints_the_errors(tmp_path, capsys):
     assert "train_error" in printed and "mean" in printed and "plain" in printed
     rows = path.read_text().splitlines()
     assert len(rows) == 3 and all(row.startswith(f"plain,8,{i},digits,1,500,0.2,") for i, row in enumerate(rows[1:]))
+
+
+def test_a_full_disk_ends_a_sweep_in_one_line(tmp_path, monkeypatch):
+    def full(self, *rows):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("resnet_lib.records.Records.append", full)
+    monkeypatch.setattr("resnet_lib.sweep.run", lambda *args: {})
+    with pytest.raises(SystemExit, match="^error: .*No space left on device$"):
+        main(["sweep", str(tmp_path / "s.csv"), "--families", "plain", "--layers", "8", "--seeds", "0"])
 
 
 def test_the_help_of_a_sweep_knows_the_recipe():
