@@ -108,11 +108,7 @@ def make_reference(folder: Path, layers: int) -> None:
 
 def export_onnx(folder: Path, layers: int) -> None:
     """The same network as ONNX."""
-    from resnet_lib import build
-
-    network = build(f"resnet_v2_{layers}")
-    network.load(folder / "weights.npz")
-    network.export_onnx(folder / "resnet_lib.onnx")
+    ours(folder, layers, "float32").export_onnx(folder / "resnet_lib.onnx")
 
 
 def prepare(engine: Callable, folder: Path, layers: int, precision: str) -> Callable[[int], np.ndarray]:

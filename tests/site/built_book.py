@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DEVICES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 LOOKS = [("desktop", "light"), ("desktop", "dark"), ("phone", "light")]  # the last stays on for axe-core
 CONTRAST = {"runOnly": ["color-contrast"]}  # of axe-core's rules the one whose answer differs in the dark
-BUT_CONTRAST = {"rules": {"color-contrast": {"enabled": False}}}
 REACTS = 400  # ms; after a change of size the theme slides its sidebar, then makes what scrolls reachable by keyboard
 
 SETTLED = "document.readyState == 'complete' && (!window.MathJax || MathJax.startup.promise.then(() => true))"
