@@ -41,7 +41,8 @@ Hand in this folder's `notebooks/`. Your predictions stand in `notebooks/predict
 
 def student(notebook, number):
     """The student version of a notebook. number: of the chapter, which its questions are named by."""
-    made, asked, questions, behind = [], None, 0, {}
+    made, asked, number_asked = [], None, 0
+    behind = {}  # a name that a cell gives a value -> the questions that must be answered before
     for cell in map(nbformat.from_dict, _without_answers(notebook.cells)):
         if cell.cell_type == "markdown":
             text = cell.source
@@ -51,17 +52,20 @@ def student(notebook, number):
             if HEADING.search(text):
                 asked = None
             if PREDICT in text:
-                questions += 1
-                asked = f"{number}.{questions}"
+                number_asked += 1
+                asked = f"{number}.{number_asked}"
                 made.append(_lock(asked))
             continue
         stored, loaded = _names(cell.source)
-        question = asked or max((behind[name] for name in behind.keys() & loaded - stored), default=None)
-        if question:
-            cell.source = f'locked("{question}")  # stops here until your prediction is locked\n{cell.source}'
-            behind |= dict.fromkeys(stored, question)
-        else:
-            behind = {name: question for name, question in behind.items() if name not in stored}
+        needed = {asked} if asked else set()
+        needed = needed.union(*(behind[name] for name in behind.keys() & loaded - stored))
+        behind = {name: questions for name, questions in behind.items() if name not in stored}
+        if needed:
+            stops = [
+                f'locked("{question}")  # stops here until your prediction is locked\n' for question in sorted(needed)
+            ]
+            cell.source = "".join(stops) + cell.source
+            behind |= dict.fromkeys(stored, needed)
         cell.outputs, cell.execution_count = [], None
         made.append(cell)
     for i, cell in enumerate(made):

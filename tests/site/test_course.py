@@ -46,7 +46,9 @@ def test_a_student_version_has_neither_answers_nor_outputs(made, path):
 def test_every_chapter_asks_for_a_prediction_that_its_next_cell_waits_for(made, path):
     cells = nbformat.read(made / "student/notebooks" / path.name, as_version=4).cells
     asking = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and PREDICT in cell.source]
-    assert asking
+    assert asking and not any(
+        PREDICT in fold for cell in cells for fold in re.findall("<details>.*?</details>", cell.source, re.S)
+    )
     for number, i in enumerate(asking, 1):
         name = f"{path.name[:2]}.{number}"
         assert f'lock("{name}", "")' in cells[i + 1].source
@@ -64,6 +66,10 @@ def small():
             new_markdown_cell("Even so.\n\n## More\n\nFree to read."),
             new_code_cell("seen.append('more')"),
             new_code_cell("seen.append(x + 1)"),
+            new_code_cell("y = x"),
+            new_markdown_cell(f"## Again\n\n{PREDICT} and 42 + 1?"),
+            new_code_cell("seen.append(y + 1)"),
+            new_markdown_cell("43.\n\n## End"),
             new_code_cell("x = 0\nseen.append(x)"),
             new_code_cell("seen.append(x)"),
             new_markdown_cell("## Summary\n\n- It was 42.\n\n## Exercises\n\n1. *By hand.* Why?\n2. *Code.* How?"),
@@ -76,23 +82,31 @@ def small():
 
 
 def test_cells_stop_until_the_prediction_is_locked(tmp_path, monkeypatch):
-    """Those up to the next heading, and a later one that needs what they define."""
+    """Those up to the next heading, and a later one that needs what they define, for each of the predictions that it needs."""
     monkeypatch.chdir(tmp_path)
     found = student(small(), "77")
-    _, lock, first, second, told, third, also_told, more, needs, new, free, *_ = found.cells
+    _, lock, first, second, told, third, also_told, more, needs, defines, _, again, both, _, new, free, *_ = found.cells
     seen = []
     names = {"seen": seen}
     with pytest.raises(ValueError, match="type yours between the quotes"):
         exec(lock.source, names)
-    for cell in (first, second, third, needs):
-        with pytest.raises(ValueError, match="no prediction yet"):
+
+    def stop(*cells):
+        for cell in cells:
+            with pytest.raises(ValueError, match="no prediction yet"):
+                exec(cell.source, names)
+
+    def go_on(*cells):
+        for cell in cells:
             exec(cell.source, names)
-    for cell in (more, new, free):
-        exec(cell.source, names)
+
+    stop(first, second, third, needs, defines, both)
+    go_on(more, new, free)
+    exec(again.source.replace('""', '"43"'), names)
+    stop(both)
     exec(lock.source.replace('""', '"40 or so"'), names)
-    for cell in (first, second, third, needs):
-        exec(cell.source, names)
-    assert seen == ["more", 0, 0, 42, "still", 43]
+    go_on(first, second, third, needs, defines, both)
+    assert seen == ["more", 0, 0, 42, "still", 43, 43]
     fold = "<details><summary>What came out, and how it goes on</summary>\n\n{}\n\n</details>"
     assert told.source == fold.format("It is 42.")
     assert also_told.source == fold.format("Even so.") + "\n\n## More\n\nFree to read."
