@@ -179,3 +179,14 @@ def test_the_gradient_explodes_without_a_skip_and_four_of_the_atlas_predictions_
         assert growth < 0.95 and contrast > 0.99
     assert sorted(contrast < 0.1 for *_, contrast in ends("plain_without_bn", 110)) == [False, True, True]
     assert all(contrast < 1e-6 for *_, contrast in ends("plain_without_bn", 110, steps=100))
+
+
+def test_on_pictures_depth_harms_plain_networks_and_v1_of_110_layers():
+    """Predictions 1 and 2 of `experiments.bank`, in the seed of every depth that is there, and what was not predicted."""
+    stored = pd.read_csv(data.path("bank_epochs.csv")).query("epoch == 10 and part == 'train' and seed == 0")
+    error = stored[stored["images"] == 10_000].set_index(["family", "layers"])["error"]
+    assert error["plain", 56] > 4 * error["plain", 20] and error["plain", 110] > 0.88
+    batch = stored[stored["mode"] == "batch"].set_index(["family", "layers"])["error"]
+    assert batch["plain", 56] > 4 * batch["plain", 20]
+    assert -0.005 < error["residual", 56] - error["residual", 20] < 0 < error["v2", 56] - error["v2", 20] < 0.005
+    assert error["v2", 110] < error["v2", 20] and error["residual", 110] > 3 * error["residual", 56]

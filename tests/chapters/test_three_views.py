@@ -17,6 +17,7 @@ from experiments import depth as DEPTH
 from experiments import lesions as LESIONS
 from resnet_lib import Architecture, Block, Root, build, data
 from resnet_lib.highway import LAYERS, LayerWeights, initialize_stack, stack_layers
+from resnet_lib.sweep import FAMILIES
 from resnet_lib.tf_slim_compat import tf
 
 seeds = st.integers(0, 10_000)
@@ -495,3 +496,17 @@ def test_the_ridge_is_as_much_a_matter_of_depth_as_the_spheres():
 def test_the_networks_of_512_teeth_have_61_and_3073_parameters():
     assert DEPTH.params(1, (2,) * 10) == 4 + 9 * 6 + 3 == 61
     assert DEPTH.params(1, (1024,)) == 3 * 1024 + 1 == 3073
+
+
+def test_on_pictures_the_median_unit_is_worth_little_and_the_first_one_much():
+    """Prediction 5 of `experiments.bank`, in the seed of every depth that is there."""
+    units = pd.read_csv(data.path("bank_units.csv")).query("seed == 0").dropna(subset="removed_error")
+    errors = units.pivot(index="unit", columns=["family", "layers"], values="removed_error")
+    rises = errors - errors.loc[0]
+    median, first = {}, rises.loc[1]
+    for family, layers in rises:
+        kept = [unit + 1 for unit in LESIONS.keeping(FAMILIES[family](layers))]
+        median[family, layers] = rises.loc[kept, (family, layers)].median()
+    assert max(median["residual", 110], median["v2", 110]) < 0.02 < 0.2 < min(median["plain", 20], median["plain", 56])
+    for family in ("residual", "v2"):
+        assert median[family, 56] < 0.01 < 0.05 < median[family, 20] < 0.3 < min(first[family, 20], first[family, 56])
