@@ -10,7 +10,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 import nbformat
 import pytest
 from browser import SCREENSHOTS, browser, watched_page  # noqa: F401  the fixtures
-from built_book import AXE, CONTRAST, DEVICES, LOOKS, SETTLED, STICKS_OUT, axe, book, look, site  # noqa: F401
+from built_book import AXE, CONTRAST, DEVICES, LOOKS, REACTS, SETTLED, STICKS_OUT, axe, book, look, site  # noqa: F401
 from links import fold
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +142,18 @@ def test_page(name, site, axe, reader):
     if name in WIDE:
         look(page, "desktop", "light")
         assert page.evaluate(AXE, {}) == []
+    assert problems == []
+
+
+def test_the_way_back_to_the_top_is_readable(site, axe, reader):
+    page, problems = reader
+    page.goto(f"{site}notebooks/00_start_here.html")
+    page.add_style_tag(content="#pst-back-to-top { display: block !important; }")  # as for a reader who scrolls up
+    page.evaluate(axe)
+    for device, theme in LOOKS:
+        look(page, device, theme)
+        assert page.get_by_role("button", name="Back to top").is_visible()
+        assert page.evaluate(AXE, CONTRAST) == [], (device, theme)
     assert problems == []
 
 
