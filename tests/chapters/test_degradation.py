@@ -99,7 +99,7 @@ def test_with_a_leak_plain_networks_learn():
 def test_plain_networks_of_56_layers_scatter():
     sweep = results(data.path("degradation.csv")).set_index(["family", "layers"])["train_error"]["plain", 56]
     causes = pd.read_csv(data.path("causes.csv")).query(
-        "family == 'plain' and remedy == 'none' and learning_rate == 0.05"
+        "dataset == 'digits' and family == 'plain' and remedy == 'none' and learning_rate == 0.05"
     )
     leaky = pd.read_csv(data.path("leaky.csv")).query("family == 'plain' and layers == 56 and slope == 0")
     errors = pd.concat([sweep, causes["train_error"], leaky["train_error"]])
