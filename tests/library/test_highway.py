@@ -88,6 +88,17 @@ def test_bad_sizes_are_named():
 
 
 DATA = digits(num_train=300)
+DATA = DATA._replace(
+    test_images=DATA.test_images[:300], test_labels=DATA.test_labels[:300]
+)  # of one shape: compiled once
+
+
+@pytest.fixture
+def eagerly():
+    """Steps run op by op: for what is said of the numbers alone, as compiling a loop takes longer than running it does."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("layer", [plain_layer, highway_layer, residual_layer])
@@ -98,7 +109,7 @@ def test_a_short_stack_of_any_layer_trains(layer):
     assert trained.epochs[-1].test_error < 0.5 and trained.first.shape == (300, 16)
 
 
-def test_training_a_stack_is_momentum_sgd():
+def test_training_a_stack_is_momentum_sgd(eagerly):
     """One step of a stack of one plain layer against TensorFlow's own optimizer on the same start."""
     options = {"width": 8, "epochs": 1, "batch_size": 300, "learning_rate": 0.3}
     once, start = train_stack(plain_layer, 1, DATA, **options), initialize_stack(1, 8, 0.0, 0)
@@ -110,13 +121,13 @@ def test_training_a_stack_is_momentum_sgd():
     assert twice.epochs[0] == once.epochs[0] and twice.epochs[1].train_loss < np.log(10)
 
 
-def test_the_seed_makes_the_stack():
+def test_the_seed_makes_the_stack(eagerly):
     options = {"width": 8, "epochs": 1, "gate_bias": -1.0}
     first, again, other = (train_stack(highway_layer, 2, DATA, **options, seed=seed).epochs for seed in (0, 0, 1))
     assert first == again != other
 
 
-def test_gates_begin_where_the_whole_stack_transforms_once():
+def test_gates_begin_where_the_whole_stack_transforms_once(eagerly):
     trained = train_stack(highway_layer, 50, DATA, width=8, epochs=1, learning_rate=0.0)
     np.testing.assert_allclose(trained.weights.gate_bias, -np.log(49), rtol=1e-6)
     openness = gate_openness(trained.first[:20], trained.weights)

@@ -14,15 +14,24 @@ from resnet_lib.tf_slim_compat import tf
 SMALL = data.digits(num_train=200)
 
 
+@pytest.fixture
+def eagerly():
+    """Compiling the loop of a stack takes longer than running a short one does."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def test_the_rule_counts_the_layers_that_have_a_gate():
-    network = build(highway_depth.convolutional(-4.7))
+    """All but as many as in a network of 20 layers."""
+    network = build(highway_depth.convolutional(-4.7, layers=20))
     biases = {name: value for name, value in network.values().items() if "/gate" in name and name.endswith("biases")}
-    assert len(biases) == highway_depth.HIGHWAY_LAYERS
+    assert 20 - len(biases) == highway_depth.LAYERS - highway_depth.HIGHWAY_LAYERS
     assert all(np.allclose(value, -4.7) for value in biases.values())
     assert highway_depth.rule(highway_depth.HIGHWAY_LAYERS) == pytest.approx(-np.log(105), abs=1e-3)
 
 
-def test_a_frozen_stack_keeps_its_weights_and_learns_around_them():
+def test_a_frozen_stack_keeps_its_weights_and_learns_around_them(eagerly):
     (_, first, frozen), (_, _, fresh), (_, _, trained) = (
         train_stack(layer, 5, SMALL, width=8, epochs=epochs, gate_bias=-1.0)
         for layer, epochs in [(highway_depth.frozen_layer, 3), (highway_layer, 0), (highway_layer, 3)]
@@ -49,7 +58,7 @@ def test_softmax_regression_is_that_of_keras():
             assert record[f"{part}_error"] == pytest.approx(wrong, abs=0.006)
 
 
-def test_every_network_leaves_its_epochs(tmp_path, monkeypatch):
+def test_every_network_leaves_its_epochs(tmp_path, monkeypatch, eagerly):
     monkeypatch.setattr(highway_depth.data, "digits", lambda: SMALL)
     monkeypatch.setattr(highway_depth, "RECIPE", replace(highway_depth.RECIPE, epochs=4))
     monkeypatch.setattr(highway_depth, "convolutional", lambda bias, build=highway_depth.convolutional: build(bias, 8))
