@@ -44,7 +44,7 @@ def built(name):
     return network
 
 
-@pytest.fixture(scope="module", params=["resnet_v1_50", "resnet_v2_50"])
+@pytest.fixture(scope="module", params=["resnet_v1_18", "resnet_v2_50"])  # one of each version, one of each unit
 def network(request):
     return built(request.param)
 
@@ -62,9 +62,7 @@ def test_real_networks_keep_their_outputs(network, precision):
         assert (error(got, expected) > 1e-5) == (precision == "bfloat16")
 
 
-@pytest.mark.parametrize(
-    ("name", "left"), [("resnet_v1_18", 0), ("resnet_v1_50", 0), ("resnet_v2_18", 9), ("resnet_v2_50", 17)]
-)
+@pytest.mark.parametrize(("name", "left"), [("resnet_v1_18", 0), ("resnet_v2_50", 17)])
 def test_batch_norms_are_folded_wherever_a_convolution_feeds_them_alone(name, left):
     """All of V1; in V2 each unit keeps its first one, and the network the one before the classifier."""
     found = ops(frozen_graph(built(name).function))
