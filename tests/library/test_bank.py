@@ -1,6 +1,7 @@
 """The bank of trained networks: each run is measured as it should be, whatever interrupts it."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -24,22 +25,39 @@ SMALL = WHOLE._replace(
 )
 RECIPE = Recipe(epochs=2, batch_size=64, learning_rate=0.05)  # ten steps
 
+probe_of = cache(Probe)  # one for each network: it is told the weights before it measures
 
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setattr(bank.data, "fashion_14", lambda: SMALL)
-    monkeypatch.setattr(bank, "EVALUATED", 64)
-    monkeypatch.setattr(bank, "PROBED", 32)
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bank.data, "fashion_14", lambda: SMALL)
+        patch.setattr(bank, "EVALUATED", 64)
+        patch.setattr(bank, "PROBED", 32)
+        patch.setattr(bank, "Probe", probe_of)
+        yield
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Family -> the folder of a run from beginning to end; each runs once."""
+
+    @cache
+    def run(family):
+        folder = tmp_path_factory.mktemp(family)
+        bank.Run(family, 8, 1, folder, RECIPE, folder / "weights").go()
+        return folder
+
+    return run
 
 
 def tables(folder):
     return {name: pd.read_csv(folder / f"{name}.csv") for name in bank.GROUPS}
 
 
-@pytest.mark.parametrize("family", ["plain", "v2"])  # the test below runs "residual"
-def test_a_run_leaves_the_rows_of_every_state(small, tmp_path, family):
-    bank.Run(family, 8, 1, tmp_path, RECIPE, tmp_path / "weights").go()
-    found = tables(tmp_path)
+@pytest.mark.parametrize("family", ["plain", "v2"])
+def test_a_run_leaves_the_rows_of_every_state(unbroken, family):
+    found = tables(unbroken(family))
     epochs = found["bank_epochs"]
     assert epochs.groupby(["epoch", "images"]).size().to_dict() == {
         (0, 64): 4,
@@ -65,10 +83,8 @@ def test_a_run_leaves_the_rows_of_every_state(small, tmp_path, family):
     }
 
 
-def test_an_interrupted_run_leaves_the_rows_of_an_unbroken_one(small, tmp_path, monkeypatch):
-    for name in ("whole", "broken"):
-        (tmp_path / name).mkdir()
-    bank.Run("residual", 8, 0, tmp_path / "whole", RECIPE, tmp_path / "w").go()
+def test_an_interrupted_run_leaves_the_rows_of_an_unbroken_one(unbroken, tmp_path, monkeypatch):
+    """Before its first checkpoint, and after it."""
     observe, stops = bank.Run.observe, [3, 7]
 
     def stopped(self, steps, graph):
@@ -80,14 +96,14 @@ def test_an_interrupted_run_leaves_the_rows_of_an_unbroken_one(small, tmp_path, 
     monkeypatch.setattr(bank.Run, "observe", stopped)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            bank.Run("residual", 8, 0, tmp_path / "broken", RECIPE, tmp_path / "b").go()
-    bank.Run("residual", 8, 0, tmp_path / "broken", RECIPE, tmp_path / "b").go()
+            bank.Run("v2", 8, 1, tmp_path, RECIPE, tmp_path / "weights").go()
+    bank.Run("v2", 8, 1, tmp_path, RECIPE, tmp_path / "weights").go()
     for name in bank.GROUPS:
-        lines = [(tmp_path / folder / f"{name}.csv").read_text().splitlines() for folder in ("whole", "broken")]
+        lines = [(folder / f"{name}.csv").read_text().splitlines() for folder in (unbroken("v2"), tmp_path)]
         assert sorted(lines[0]) == sorted(lines[1])
 
 
-def test_a_run_that_diverges_is_a_result_and_is_not_run_again(small, tmp_path, monkeypatch):
+def test_a_run_that_diverges_is_a_result_and_is_not_run_again(tmp_path, monkeypatch):
     monkeypatch.setattr(bank, "RECIPE", replace(RECIPE, learning_rate=1e38))
     monkeypatch.setattr(bank, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(bank, "FAMILY_NAMES", ("plain",))
@@ -110,7 +126,7 @@ def test_a_run_that_diverges_is_a_result_and_is_not_run_again(small, tmp_path, m
 def test_what_the_probe_measures_is_what_its_names_say():
     """Held against what must be so: batch norms in training mode, and a unit whose residual is silent."""
     net = get_architecture(FAMILIES["v2"](8), 14, 10, channels_in=1)
-    probe, values = Probe(net), build(net, seed=3).values()
+    probe, values = probe_of(net), build(net, seed=3).values()
     images, labels = SMALL.train_images[:32], SMALL.train_labels[:32]
     probe.load(values)
     layers, units = probe.measure(images, labels)
@@ -130,7 +146,7 @@ def test_what_the_probe_measures_is_what_its_names_say():
 
 def test_the_gradients_of_the_probe_are_differences_of_its_loss():
     net = get_architecture(FAMILIES["v2"](8), 14, 10, channels_in=1)
-    probe, values = Probe(net), build(net, seed=3).values()
+    probe, values = probe_of(net), build(net, seed=3).values()
     images, labels = SMALL.train_images[:32], SMALL.train_labels[:32]
     last = f"{net.name}/logits/weights"
     losses = []
@@ -151,7 +167,7 @@ def test_the_gradients_of_the_probe_are_differences_of_its_loss():
 def test_both_modes_differ_by_the_statistics_alone():
     """A probe evaluates each batch as a network in training mode does, and leaves the moving averages alone."""
     net = get_architecture(FAMILIES["plain"](8), 14, 10, channels_in=1)
-    probe, network = Probe(net), build(net, seed=3)
+    probe, network = probe_of(net), build(net, seed=3)
     probe.load(network.values())
     images, labels = SMALL.test_images[:64], SMALL.test_labels[:64]
     loss, error = probe.evaluate(images, labels, 32)
