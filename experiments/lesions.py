@@ -23,6 +23,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +101,17 @@ class Lesioned:
             self.logits = self._logits(self._without)
             wrong = tf.not_equal(tf.argmax(self.logits, 1, output_type=tf.int32), self.labels)
             self.wrong = tf.reduce_sum(tf.cast(wrong, tf.float32))
-            self.gradient = self._gradient()
             self._make_assignable()
             self.session = session(graph)
         self.reorder({})
 
+    @cached_property
     def _gradient(self):
-        logits = self._logits(self._along)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self.labels, logits=logits)
-        return tf.gradients(tf.reduce_mean(loss), self.images)[0]
+        """In a second network on the same variables, which only those pay for who follow paths."""
+        with self.session.graph.as_default(), quick_building():
+            logits = self._logits(self._along)
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=self.labels, logits=logits)
+            return tf.gradients(tf.reduce_mean(loss), self.images)[0]
 
     def _make_assignable(self):
         variables = tf.compat.v1.global_variables()
@@ -170,7 +173,7 @@ class Lesioned:
         """The gradient of the mean loss for the images along the path through these units' residuals; None: along all
         paths."""
         switches = np.full(len(self.units), 2, np.float32) if units is None else self._switched(units, 1)
-        return self.session.run(self.gradient, {self.images: images, self.labels: labels, self.switches: switches})
+        return self.session.run(self._gradient, {self.images: images, self.labels: labels, self.switches: switches})
 
 
 def keeping(architecture: Architecture) -> list[int]:
