@@ -28,7 +28,7 @@ with suppress(ImportError):
     import torch  # before TensorFlow: the other way round the process crashes
 
 from resnet_lib import build
-from resnet_lib.tf_slim_compat import slim, tf
+from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 Case = tuple[str, str, Callable[[Path, np.ndarray], tuple[Path, np.ndarray]]]
 SIZES = (224, 299)
@@ -49,7 +49,7 @@ def slim_logits(network: Callable, arg_scope: Callable, classes: int, path: Path
     """A checkpoint of tf_slim.nets, by a Saver, and the logits."""
     random = np.random.default_rng(0)
     with tf.Graph().as_default():
-        with slim.arg_scope(arg_scope()):
+        with quick_building(), slim.arg_scope(arg_scope()):
             logits, _ = network(tf.constant(images), classes, is_training=False)
         variables = tf.compat.v1.global_variables()
         with tf.compat.v1.Session() as session:
