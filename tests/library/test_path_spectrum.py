@@ -82,10 +82,27 @@ def test_gates_are_refused():
 
 
 def test_every_network_gets_its_rows_and_only_once(tmp_path, monkeypatch):
+    few = data.digits(num_train=200)
+    monkeypatch.setattr(
+        path_spectrum.data,
+        "digits",
+        lambda: few._replace(test_images=few.test_images[:20], test_labels=few.test_labels[:20]),
+    )
     monkeypatch.setattr(path_spectrum, "NETWORKS", [("digits", "v2", 8), ("fashion", path_spectrum.SHIPPED, 20)])
     monkeypatch.setattr(path_spectrum, "SEEDS", (0, 1))
     monkeypatch.setattr(path_spectrum, "PICTURES", 2)
     monkeypatch.setattr(path_spectrum.lesions, "RECIPE", replace(lesions.RECIPE, epochs=1))
+    parts_of = path_spectrum.gradient_parts
+    known = {}
+
+    def of_fresh_and_trained(network, images, labels, seed, weights, is_training):
+        """Each network is followed once fresh and once trained: here the rows count, not the numbers in them."""
+        key = network.name, weights is None
+        if key not in known:
+            known[key] = parts_of(network, images, labels, seed, weights, is_training)
+        return known[key]
+
+    monkeypatch.setattr(path_spectrum, "gradient_parts", of_fresh_and_trained)
     path = tmp_path / "path_spectrum.csv"
     path_spectrum.main(path)
     rows = Records(path, path_spectrum.COLUMNS).rows()
