@@ -69,14 +69,20 @@ def traced(kind, depth, stride, shortcut):
 
 
 def every_unit():
-    """(kind, depth, stride, shortcut), more of the kinds that chapters draw, fewer of the others."""
+    """(kind, depth, stride, shortcut): every shortcut at every size, beside a short path with nothing before it and a long one
+    that begins with BN; of the other kinds those that differ in what stands on the shortcut, where the most of it does."""
     sizes = [(64, 1), (128, 3), (64, 2), (128, 1)]
     for kind in COUNTED_KINDS:
-        drawn_much = kind.endswith(("_v1", "_v2"))
-        if unit_kind(kind).shape in (BasicUnit, Unit):
-            yield from product([kind], sizes if drawn_much else sizes[1:2], SHORTCUTS)
+        if kind in ("basic_v1", "bottleneck_v2"):
+            yield from product([kind], sizes, SHORTCUTS)
+        elif kind in ("bottleneck_v1", "basic_v2"):
+            yield from product([kind], sizes[:1], ("A", "B", "none"))
+            yield from product([kind], sizes[1:2], SHORTCUTS)
+        elif unit_kind(kind).shape in (BasicUnit, Unit):
+            yield from product([kind], sizes[1:2], ("B", "none", "exclusive_gating", "dropout"))
         else:
-            yield from product([kind], sizes[: 2 if drawn_much else 1], ("B", "none", "exclusive_gating"))
+            yield from product([kind], sizes[:1], ("B", "none"))
+            yield from product([kind], sizes[1:2], ("B", "exclusive_gating"))
 
 
 EVERY_UNIT = [
