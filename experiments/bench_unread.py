@@ -45,7 +45,7 @@ def make_reference(folder: Path, size: int, images: int) -> None:
             layer.set_weights([random.uniform(*ends, len(layer.get_weights()[0])) for ends in SPREAD.values()])
     model.save_weights(folder / "keras.weights.h5")
     batch = random.uniform(-1, 1, (images, size, size, 3)).astype(np.float32)
-    np.savez(folder / "reference.npz", images=batch, logits=model.predict(batch[:1], verbose=0).ravel())
+    np.savez(folder / "reference.npz", images=batch, logits=model(batch[:1]).numpy().ravel())
 
 
 def keras_model(size: int) -> Any:
