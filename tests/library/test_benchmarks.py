@@ -81,14 +81,19 @@ def test_what_a_process_says_is_shown_if_it_fails(capfd):
     assert capfd.readouterr() == ("", "a line of Python\na line of C++\n")
 
 
-def test_engines_take_turns_after_one_to_warm_up(tmp_path, capsys):
+def test_engines_take_turns_after_one_to_warm_up_case_after_case(tmp_path, capsys):
     log = tmp_path / "log"
     engines = {"a": partial(worker, log, "a", 0.25), "b": partial(worker, log, "b", 1.5)}
-    a, b = rows = race(engines, 3, clock=read_clock)
-    assert log.read_text() == "ab" * 4
-    assert (a.times, b.times) == ([0.25] * 3, [1.5] * 3)  # what the warm-up took is not among them
-    assert 0.01 < a.peak_memory < 2 and not a.failed
-    show(rows, first="a")
+    rows = race(engines, 3, [(1,), (3,)], clock=read_clock)
+    assert log.read_text() == "ab" * 4 + "aaabbb" * 4
+    assert [(row.engine, row.case, row.times) for row in rows] == [  # what the warm-up took is not among them
+        ("a", (1,), [0.25] * 3),
+        ("b", (1,), [1.5] * 3),
+        ("a", (3,), [0.75] * 3),
+        ("b", (3,), [4.5] * 3),
+    ]
+    assert 0.01 < rows[0].peak_memory < 2 and not rows[0].failed
+    show(rows[:2], first="a")
     ratios = [line.split("time / ours ")[1].split()[0] for line in capsys.readouterr().out.splitlines()]
     assert ratios == ["1.00", "6.00"]
 
@@ -96,19 +101,6 @@ def test_engines_take_turns_after_one_to_warm_up(tmp_path, capsys):
 def test_the_clock_of_a_race_is_that_of_the_machine_unless_another_is_named():
     [row] = race({"sleeps": partial(partial, time.sleep, 0.02)}, 2)
     assert len(row.times) == 2 and min(row.times) >= 0.02
-
-
-def test_cases_follow_one_another(tmp_path):
-    log = tmp_path / "log"
-    engines = {"a": partial(worker, log, "a", 1), "b": partial(worker, log, "b", 1)}
-    rows = race(engines, 1, [(1,), (3,)], clock=read_clock)
-    assert log.read_text() == "abab" + "aaabbbaaabbb"
-    assert [(row.engine, row.case, row.times) for row in rows] == [
-        ("a", (1,), [1]),
-        ("b", (1,), [1]),
-        ("a", (3,), [3]),
-        ("b", (3,), [3]),
-    ]
 
 
 def test_an_engine_that_lacks_its_library_or_dies_is_a_row(tmp_path, capsys):
