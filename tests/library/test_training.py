@@ -34,6 +34,12 @@ def unbroken():
 
 
 @pytest.fixture(scope="module")
+def graph():
+    """For tests that load weights, or to which any will do."""
+    return training._graph(TINY, QUICK, SMALL, seed=0, threads=None)
+
+
+@pytest.fixture(scope="module")
 def checkpoint_bytes(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run.npz"
     train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
@@ -139,8 +145,7 @@ def test_moving_averages_update_in_training_and_are_used_in_evaluation():
     assert graph.evaluate(SMALL.train_images, SMALL.train_labels)[0] != pytest.approx(loss, rel=0.01)
 
 
-def test_evaluation_covers_every_image_once():
-    graph = training._graph(TINY, QUICK, SMALL, seed=0, threads=None)
+def test_evaluation_covers_every_image_once(graph):
     whole = graph.evaluate(SMALL.train_images, SMALL.train_labels)
     np.testing.assert_allclose(graph.evaluate(SMALL.train_images, SMALL.train_labels, batch_size=33), whole, rtol=1e-5)
 
@@ -271,16 +276,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, checkpoint_bytes):
     assert path.read_bytes() == checkpoint_bytes
 
 
-def test_a_checkpoint_holds_each_variable_under_its_name(tmp_path):
-    path = tmp_path / "run.npz"
-    train(TINY, SMALL, replace(QUICK, epochs=1), seed=3, threads=1, checkpoint=path)
-    graph = training._graph(TINY, QUICK, SMALL, seed=0, threads=None)
-    with np.load(path) as saved:
+def test_a_checkpoint_holds_each_variable_under_its_name(checkpoint_bytes, graph):
+    with np.load(io.BytesIO(checkpoint_bytes)) as saved:
         shapes = {name: saved[name].shape for name in saved.files if name != "about"}
         assert shapes == {variable.name.removesuffix(":0"): variable.shape for variable in graph.variables}
         assert shapes["tiny/conv1/weights"] == shapes["tiny/conv1/weights/Momentum"] == (3, 3, 1, 8)
         assert shapes["tiny/conv1/BatchNorm/moving_variance"] == (8,) and shapes["tiny/logits/biases"] == (10,)
-        [record] = json.loads(str(saved["about"]))["epochs"]
+        *_, record = json.loads(str(saved["about"]))["epochs"]
         graph.load({name: saved[name] for name in graph.names})
     measured = graph.evaluate(SMALL.train_images, SMALL.train_labels)
     np.testing.assert_allclose(measured, Epoch(*record)[2:4], rtol=1e-5)  # by name, the weights of the run
