@@ -1,8 +1,6 @@
-"""Random networks on which all ways to a number agree: thirty here, other ones each time, and the ten thousand of
-data/fuzz.csv."""
+"""Random networks on which all ways to a number agree: a hundred here, and those of data/fuzz.csv."""
 
 from itertools import count
-from random import SystemRandom
 
 import pandas as pd
 import pytest
@@ -16,14 +14,13 @@ OURS = 10_000_000  # the first number that the file does not reach
 
 
 @pytest.mark.parametrize("exported", ["SavedModel", "ONNX"])
-def test_fifteen_new_networks_are_what_they_are_said_to_be(exported):
-    """Counts of all; of one the footprint, and its logits after a file and after an export. The numbers are other ones each
-    time: what disagrees is named by its number, from which it is made again."""
-    start = SystemRandom().randrange(OURS, 10**9) // 100 * 100 + (50 if exported == "ONNX" else 0)
+def test_fifty_networks_are_what_they_are_said_to_be(exported):
+    """Counts of all; of one the footprint, and its logits after a file and after an export."""
+    start = OURS + (50 if exported == "ONNX" else 0)
     first = next(number for number in count(start, 100) if not fuzz.closed_form(number)[1])
-    (row,) = fuzz.run(first, 15, every=50)
+    (row,) = fuzz.run(first, 50, every=50)
     assert (row["mismatches"], row["reasons"]) == (0, "")
-    assert row["samples"] == 1 and row["refused"] < 15 and row["params"] > 0
+    assert row["samples"] == 1 and 0 < row["refused"] < 25 and row["params"] > 0
     assert {*row} == {*fuzz.COLUMNS}
 
 
