@@ -1,9 +1,5 @@
 """What the tests of V1 and V2 share: slim networks as callables, weights that all matter, images."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from experiments.as_built import randomize
@@ -31,18 +27,11 @@ def images(*shape, seed=1):
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-def run_ported_tests(theirs, folder):
-    """Runs the tests of a module of tf_slim.nets on ours, with only the import replaced; returns what pytest printed."""
-    source = Path(theirs.__file__.replace(".py", "_test.py")).read_text()
-    ported = source.replace("from tf_slim.nets import resnet_", "from resnet_lib import resnet_")
-    assert ported.count("from resnet_lib import") == 2 and "tf_slim.nets" not in ported
-    (folder / "test_ported.py").write_text(ported)
-    quickly = (
-        "import sys, pytest; from resnet_lib.tf_slim_compat import quick_building\n"
-        "with quick_building(): pytest.main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", quickly, "-q", "-p", "no:cacheprovider", str(folder / "test_ported.py")]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout
+def short_blocks(module, version):
+    """Four blocks as a named network has them, with less in them: what changes the depth, what stays, and what strides."""
+    block = getattr(module, f"resnet_v{version}_block")
+    sizes = [(8, 2, 2), (16, 2, 2), (24, 2, 2), (32, 1, 1)]  # base_depth, num_units, stride
+    return [block(f"block{i}", *size) for i, size in enumerate(sizes, 1)]
 
 
 def assert_equal_outputs(ours, theirs, size):

@@ -1,30 +1,27 @@
-"""ResNet V1 against tf-slim's own and Keras', and against tf-slim's own tests."""
+"""ResNet V1 against tf-slim's own and Keras'."""
 
 import numpy as np
 import pytest
 import tf_slim.nets.resnet_v1 as theirs
-from slim_networks import assert_equal_outputs, images, randomize, run_ported_tests, variables, wrapped
+from slim_networks import assert_equal_outputs, images, randomize, short_blocks, variables, wrapped
 
 from resnet_lib import ARCHITECTURES, Block, Unit, resnet_v1, trace
 from resnet_lib.resnet_utils import resnet_arg_scope
-from resnet_lib.tf_slim_compat import slim, tf
+from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 TINY = [Block("block1", "basic_v1", [(8, 1), (8, 2)]), Block("block2", "bottleneck_v1", [(16, 4, 1)])]
 
 
-def test_tf_slims_own_tests_pass_with_only_the_import_replaced(tmp_path):
-    printed = run_ported_tests(theirs, tmp_path)
-    assert "15 passed, 2 skipped" in printed, printed  # tf.test.TestCase skips its own test_session, twice
+def test_same_weights_give_exactly_the_outputs_of_tf_slim():
+    ours, slims = (wrapped(module.resnet_v1_50, num_classes=11, is_training=False) for module in (resnet_v1, theirs))
+    assert_equal_outputs(ours, slims, 65)
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "output_stride"),
-    [("resnet_v1_50", 65, None), ("resnet_v1_50", 65, 8)],
-)
-def test_same_weights_give_exactly_the_outputs_of_tf_slim(name, size, output_stride):
-    options = {"num_classes": 11, "is_training": False, "output_stride": output_stride}
-    ours, slims = wrapped(getattr(resnet_v1, name), **options), wrapped(getattr(theirs, name), **options)
-    assert_equal_outputs(ours, slims, size)
+def test_so_they_do_with_an_output_stride():
+    options = {"num_classes": 11, "is_training": False, "output_stride": 8}
+    modules = (resnet_v1, theirs)
+    ours, slims = (wrapped(module.resnet_v1, blocks=short_blocks(module, 1), **options) for module in modules)
+    assert_equal_outputs(ours, slims, 65)
 
 
 @pytest.mark.parametrize("layers", [50, 101, 152, 200])
@@ -102,12 +99,12 @@ def test_end_points_of_a_small_network():
     ] + ["predictions"]
 
 
-@pytest.mark.parametrize("name", ["resnet_v1_18", "resnet_v1_34"])
-def test_named_functions_of_basic_units_are_called_like_tf_slims(name):
-    with tf.Graph().as_default(), slim.arg_scope(resnet_arg_scope(is_training=False)):
-        net, end_points = getattr(resnet_v1, name)(tf.zeros([1, 64, 64, 3]), 7)
+def test_named_functions_of_basic_units_are_called_like_tf_slims():
+    with tf.Graph().as_default(), quick_building(), slim.arg_scope(resnet_arg_scope(is_training=False)):
+        net, end_points = resnet_v1.resnet_v1_18(tf.zeros([1, 64, 64, 3]), 7)
         assert net.shape.as_list() == end_points["predictions"].shape.as_list() == [1, 1, 1, 7]
-        assert end_points[f"{name}/block4"].shape.as_list() == [1, 2, 2, 512]
+        assert end_points["resnet_v1_18/block4"].shape.as_list() == [1, 2, 2, 512]
         total = sum(np.prod(v.shape) for v in tf.compat.v1.trainable_variables())
-    assert total == sum(layer.params for layer in trace(name, 64, 7))
-    assert "layers, units" in getattr(resnet_v1, name).__doc__ and getattr(resnet_v1, name).default_image_size == 224
+    assert total == sum(layer.params for layer in trace("resnet_v1_18", 64, 7))
+    for function in (resnet_v1.resnet_v1_18, resnet_v1.resnet_v1_34):
+        assert "layers, units" in function.__doc__ and function.default_image_size == 224
