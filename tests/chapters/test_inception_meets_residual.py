@@ -12,8 +12,6 @@ from resnet_lib.inception import (
     RESNET_V2_A,
     inception_arg_scope,
     inception_module,
-    inception_resnet_v2,
-    inception_v4,
     residual_module,
 )
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
@@ -33,13 +31,6 @@ def test_a_residual_module_costs_about_as_much_as_a_bottleneck_of_a_quarter():
     residual = graph_cost(graph_of(residual_module, (35, 35, 320), RESNET_V2_A))
     assert (pure.macs, residual.macs) == (387_609_600, 149_900_800)
     assert 35**2 * (320 * 80 + 9 * 80 * 80 + 80 * 320) == 133_280_000
-
-
-@pytest.mark.parametrize(("network", "modules"), [(inception_v4, 0), (inception_resnet_v2, 40)])
-def test_only_the_residual_network_adds_feature_maps(network, modules):
-    operations = graph_of(network, (75, 75, 3)).get_operations()
-    added = [op for op in operations if op.type.startswith("Add") and op.outputs[0].shape.as_list()[:1] == [None]]
-    assert len(added) == modules and all(op.outputs[0].shape.rank == 4 for op in added)
 
 
 # The growth of fresh signals

@@ -30,7 +30,7 @@ def wrapped(function, shape=(None, None, None, 3), training_scope=False, **optio
     """A network or module as a callable with variables of its own."""
 
     def build(inputs):
-        with slim.arg_scope(inception_arg_scope(is_training=training_scope)):
+        with slim.arg_scope(inception_arg_scope(is_training=training_scope, weight_decay=0.0)):
             return function(inputs, **options)
 
     with quick_building():
@@ -38,10 +38,19 @@ def wrapped(function, shape=(None, None, None, 3), training_scope=False, **optio
 
 
 @cache
+def whole(name):
+    """At 299 pixels, with 1000 classes and the auxiliary head. Its weights are whatever the last test has left."""
+    return wrapped(NETWORKS[name], (None, 299, 299, 3), num_classes=1000, create_aux_logits=True)
+
+
 def graph_and_end_points(name):
-    """At 299 pixels, with 1000 classes and the auxiliary head."""
-    function = wrapped(NETWORKS[name], (None, 299, 299, 3), num_classes=1000, create_aux_logits=True)
-    return function.graph, function.structured_outputs[1]
+    return whole(name).graph, whole(name).structured_outputs[1]
+
+
+def values_at(name, end_point, pictures):
+    """One end point of the whole network, and nothing that it does not need."""
+    function = whole(name)
+    return function.prune(function.inputs[0], function.structured_outputs[1][end_point])(tf.constant(pictures))
 
 
 @pytest.fixture
@@ -65,6 +74,14 @@ COUNTS = {
     "inception_resnet_v1": ((24_342_808, 6_308_597_856, 13_298_488), (3_342_184, 6_092_800, 4_968)),
     "inception_resnet_v2": ((55_813_192, 13_155_794_016, 25_059_976), (3_366_760, 6_707_200, 4_968)),
 }
+
+
+@pytest.mark.parametrize(("name", "modules"), [("inception_v4", 0), ("inception_resnet_v2", 40)])
+def test_only_the_residual_network_adds_feature_maps(name, modules):
+    """As chapter 10 says."""
+    operations = graph_and_end_points(name)[0].get_operations()
+    added = [op for op in operations if op.type.startswith("Add") and op.outputs[0].shape.as_list()[:1] == [None]]
+    assert len(added) == modules and all(op.outputs[0].shape.rank == 4 for op in added)
 
 
 def params(name, selected):
@@ -228,11 +245,10 @@ def test_variables_have_the_names_of_the_published_weights(name):
 def test_inception_resnet_v2_is_that_of_keras():
     """Equal but for their layers' names. Keras has no auxiliary head, no dropout and no L2; in training its batch norms' decay
     is 0.99 to slim's 0.9997. Convolutions without a name are numbered in order of creation, which is slim's."""
-    keras = tf.keras.applications.InceptionResNetV2(
-        weights=None, input_shape=(139, 107, 3), classes=7, classifier_activation=None
-    )
-    ours = wrapped(inception.inception_resnet_v2, num_classes=7)
-    randomize(variables(ours))
+    name = "inception_resnet_v2"
+    keras = tf.keras.applications.InceptionResNetV2(weights=None, classifier_activation=None)
+    by_name = {key: value for key, value in variables(whole(name)).items() if "/AuxLogits/" not in key}
+    randomize(by_name)
 
     def in_order(prefix):
         named = [layer for layer in keras.layers if re.fullmatch(rf"{prefix}(_\d+)?", layer.name)]
@@ -241,8 +257,8 @@ def test_inception_resnet_v2_is_that_of_keras():
         )
 
     convolutions, norms, leaves = in_order("conv2d"), in_order("batch_normalization"), {}
-    for name, variable in variables(ours).items():
-        scope, leaf = name.removeprefix("InceptionResnetV2/").replace("/BatchNorm", "").rsplit("/", 1)
+    for key, variable in by_name.items():
+        scope, leaf = key.removeprefix("InceptionResnetV2/").replace("/BatchNorm", "").rsplit("/", 1)
         leaves.setdefault(scope, {})[leaf] = variable
     for scope, weights in leaves.items():
         if scope == "Logits/Logits":
@@ -258,13 +274,12 @@ def test_inception_resnet_v2_is_that_of_keras():
         if norm:
             norm.set_weights([weights[leaf] for leaf in ("beta", "moving_mean", "moving_variance")])
     assert next(convolutions, None) is next(norms, None) is None
-    assert keras.count_params() == sum(prod(variable.shape) for variable in variables(ours).values())
-    trainable = sum(prod(weight.shape) for weight in keras.trainable_weights)
-    assert trainable == COUNTS["inception_resnet_v2"][0][0] - 993 * 1537  # 7 classes for 1000
+    assert keras.count_params() == sum(prod(variable.shape) for variable in by_name.values())
+    assert sum(prod(weight.shape) for weight in keras.trainable_weights) == COUNTS[name][0][0]
 
-    pictures = images(2, 139, 107, 3)
-    net, expected = ours(pictures)[0][:, 0, 0], keras(pictures, training=False).numpy()
-    assert np.abs(net - expected).max() < 1e-4 * np.abs(expected).max() and np.std(expected) > 0.01
+    pictures = images(1, 299, 299, 3)
+    logits, expected = values_at(name, "Logits", pictures)[:, 0, 0], keras(pictures, training=False).numpy()
+    assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max() and np.std(expected) > 0.01
 
 
 def plain_inception_v4(x, weights):
@@ -316,16 +331,15 @@ def plain_inception_v4(x, weights):
 
 
 def test_inception_v4_is_that_of_plain_tensorflow():
-    ours = wrapped(inception.inception_v4)
-    randomize(variables(ours))
-    values = list(variables(ours).values())
-    weights = iter(zip(*[iter(values)] * 4, strict=True))
-    pictures = images(2, 107, 91, 3)
+    trunk = {key: value for key, value in variables(whole("inception_v4")).items() if "Logits/" not in key}
+    randomize(trunk)
+    weights = iter(zip(*[iter(trunk.values())] * 4, strict=True))
+    pictures = images(1, 299, 299, 3)
     expected = plain_inception_v4(pictures, weights).numpy()
     assert next(weights, None) is None
-    net = ours(pictures)[0]
-    assert net.shape == (2, 1, 1, 1536)
-    assert np.abs(net[:, 0, 0] - expected).max() < 1e-4 * expected.max() and np.std(expected) > 0.01
+    features = values_at("inception_v4", "global_pool", pictures)
+    assert features.shape == (1, 1, 1, 1536)
+    assert np.abs(features[:, 0, 0] - expected).max() < 1e-4 * expected.max() and np.std(expected) > 0.01
 
 
 def test_a_residual_module_adds_what_numpy_adds():
@@ -404,8 +418,9 @@ LAST = {"inception_v4": "Mixed_7d", "inception_resnet_v1": "Block8", "inception_
 @each_network
 @pytest.mark.parametrize(("auxiliary", "least"), [(False, 75), (True, 107)])
 def test_the_smallest_image_is_as_small_as_the_convolutions_allow(name, auxiliary, least, skeletons, monkeypatch):
-    def build(height, width):
-        with tf.Graph().as_default(), quick_building(), slim.arg_scope(inception_arg_scope()):
+    def build(height, width):  # batch norms and penalties change no size
+        plain = slim.arg_scope([slim.conv2d, slim.fully_connected], normalizer_fn=None, weights_regularizer=None)
+        with tf.Graph().as_default(), quick_building(), slim.arg_scope(inception_arg_scope()), plain:
             return NETWORKS[name](tf.zeros([1, height, width, 3]), 5, create_aux_logits=auxiliary)[1]
 
     end_points = build(least, least)
@@ -458,13 +473,13 @@ def test_dropout_and_batch_statistics_in_training_only(skeletons):
 def test_reuse_shares_variables_and_features_need_no_classifier(skeletons):
     with tf.Graph().as_default(), quick_building(), slim.arg_scope(inception_arg_scope()):
         x = tf.zeros([1, 75, 75, 3])
-        net, end_points = inception.inception_v4(x, scope="net", create_aux_logits=True)
+        net, end_points = inception.inception_resnet_v1(x, scope="net", create_aux_logits=True)
         assert net is end_points["global_pool"] and "AuxLogits" not in end_points and "Logits" not in end_points
         before = tf.compat.v1.global_variables()
-        inception.inception_v4(x, scope="net", reuse=True)
-        assert len(tf.compat.v1.global_variables()) == len(before) > 100
+        inception.inception_resnet_v1(x, scope="net", reuse=True)
+        assert len(tf.compat.v1.global_variables()) == len(before) > 50
         with pytest.raises(ValueError, match="already exists"):
-            inception.inception_v4(x, scope="net")
+            inception.inception_resnet_v1(x, scope="net")
 
 
 def test_the_arg_scope_sets_gamma_and_weight_decay():
