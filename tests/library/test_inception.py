@@ -16,6 +16,7 @@ from resnet_lib import build, inception, inception_modules
 from resnet_lib.data import published
 from resnet_lib.graph_cost import graph_cost
 from resnet_lib.inception import inception_arg_scope, inception_module, residual_module
+from resnet_lib.other_nets import OTHER_NETS
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
 NETWORKS = {
@@ -374,19 +375,19 @@ def test_scale_0_is_the_identity_up_to_the_activation(branches):
 
 
 @pytest.mark.parametrize(
-    ("name", "modules"), [("inception_resnet_v1", (5, 10, 5)), ("inception_resnet_v2", (10, 20, 9))]
+    ("name", "modules", "scale", "scales"),
+    [
+        ("inception_resnet_v1", (5, 10, 5), {}, (0.17, 0.10, 0.20)),
+        ("inception_resnet_v1", (5, 10, 5), {"scale": 0.3}, (0.3, 0.3, 0.3)),
+        ("inception_resnet_v2", (10, 20, 9), {}, (0.17, 0.10, 0.20)),
+        ("inception_resnet_v2", (10, 20, 9), {"scale": (0.1, 0.2, 1)}, (0.1, 0.2, 1.0)),
+    ],
 )
-def test_each_kind_of_module_has_its_scale_and_the_last_has_none(name, modules, skeletons):
-    for scale, (a, b, c) in ((None, (0.17, 0.10, 0.20)), (0.3, (0.3, 0.3, 0.3)), ((0.1, 0.2, 1), (0.1, 0.2, 1.0))):
-        skeletons.clear()
-        wrapped(NETWORKS[name], **({} if scale is None else {"scale": scale}))
-        expected = [
-            *((f"Repeat/block35_{i}", a, tf.nn.relu) for i in range(1, modules[0] + 1)),
-            *((f"Repeat_1/block17_{i}", b, tf.nn.relu) for i in range(1, modules[1] + 1)),
-            *((f"Repeat_2/block8_{i}", c, tf.nn.relu) for i in range(1, modules[2] + 1)),
-            ("Block8", 1.0, None),
-        ]
-        assert skeletons == expected
+def test_each_kind_of_module_has_its_scale_and_the_last_has_none(name, modules, scale, scales, skeletons):
+    wrapped(NETWORKS[name], **scale)
+    kinds = zip(("Repeat/block35", "Repeat_1/block17", "Repeat_2/block8"), modules, scales, strict=True)
+    expected = [(f"{scope}_{i}", factor, tf.nn.relu) for scope, n, factor in kinds for i in range(1, n + 1)]
+    assert skeletons == [*expected, ("Block8", 1.0, None)]
 
 
 def test_a_module_is_its_table():
@@ -437,22 +438,16 @@ def test_the_smallest_image_is_as_small_as_the_convolutions_allow(name, auxiliar
 
 
 @each_network
-def test_a_network_is_built_by_its_name(name, skeletons):
-    network = build(name, num_classes=5)
-    assert network.input_shape == (None, 299, 299, 3) and network.name == name
-    logits = network(images(1, 299, 299, 3))
-    assert logits.shape == (1, 1, 1, 5) and np.isfinite(logits).all() and np.std(logits) > 0
-    assert {"Conv2d_1a_3x3", "Predictions"} <= set(network.end_points(images(1, 299, 299, 3)))
-
-
-@each_network
-def test_unknown_batch_height_and_width(name, skeletons):
-    function = wrapped(NETWORKS[name], num_classes=5)
-    assert function.structured_outputs[0].shape.as_list() == [None, 1, 1, 5]
-    assert not any("AuxLogits" in variable for variable in variables(function))
+def test_a_network_is_built_by_its_name_and_for_images_of_any_size(name, skeletons):
+    assert OTHER_NETS[name].image_size == 299
+    network = build(name, image_size=None, num_classes=5)
+    assert network.name == name and network.input_shape == (None, None, None, 3)
+    assert network.function.output_shapes.as_list() == [None, 1, 1, 5]
+    assert not any("AuxLogits" in variable.name for variable in network.variables)
     for shape in ((2, 75, 130, 3), (1, 91, 107, 3)):
-        net, end_points = function(images(*shape))
-        assert net.shape == (shape[0], 1, 1, 5)
+        logits, end_points = network(images(*shape)), network.end_points(images(*shape))
+        assert logits.shape == (shape[0], 1, 1, 5) and np.isfinite(logits).all() and np.std(logits) > 0
+        assert {"Conv2d_1a_3x3", "Predictions"} <= set(end_points)
         assert np.abs(tf.reduce_sum(end_points["Predictions"], -1) - 1).max() < 1e-6
 
 
