@@ -7,6 +7,7 @@ in training mode here, so that a fresh network is normalized too, and its moving
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,40 +67,51 @@ class Probe:
             self._names = [name.removesuffix("/weights") for name in names if "/gate" not in name]
             self._responses = [_before_relu(end_points[name]) for name in self._names]
             self._contrasts = [_contrast(response) for response in self._responses]
-            self._layers = self._of_layers()
-            self._units = self._of_units(architecture, end_points)
+            self._x, self._residuals, _ = unit_tensors(architecture, end_points)
             self._initializers = {v.op.name: v.initializer for v in tf.compat.v1.global_variables()}
             self._session = session(graph)
 
-    def _of_layers(self):
-        """For every layer with weights, from the first to the classifier: name of a quantity -> tensor. Gates are left out."""
-        named = {v.op.name: v for v in tf.compat.v1.trainable_variables()}
-        weights = [named[f"{name}/weights"] for name in self._names]
-        responses = self._responses
-        loss = tf.reduce_mean(self._losses)
-        for_weights = tf.gradients(loss, weights)
-        self._weight_gradients = dict(zip([v.op.name for v in weights], for_weights, strict=True))
-        gradients = zip(tf.gradients(loss, responses), for_weights, strict=True)
-        return [
-            {
-                "response_std": tf.math.reduce_std(response),
-                "gradient_norm": tf.norm(gradient),
-                "weight_norm": tf.norm(weight),
-                "weight_gradient_norm": tf.norm(weight_gradient),
-            }
-            for response, weight, (gradient, weight_gradient) in zip(responses, weights, gradients, strict=True)
-        ]
+    def _gradients(self, places):
+        """Of the mean cross-entropy for these tensors or variables."""
+        with self._session.graph.as_default(), quick_building():
+            return tf.gradients(tf.reduce_mean(self._losses), places)
 
-    def _of_units(self, architecture, end_points):
+    @cached_property
+    def _weights(self):
+        named = {v.op.name: v for v in self._session.graph.get_collection("trainable_variables")}
+        return [named[f"{name}/weights"] for name in self._names]
+
+    @cached_property
+    def _weight_gradients(self):
+        return dict(zip([v.op.name for v in self._weights], self._gradients(self._weights), strict=True))
+
+    @cached_property
+    def _layers(self):
+        """For every layer with weights, from the first to the classifier: name of a quantity -> tensor. Gates are left out."""
+        weights, responses = self._weights, self._responses
+        gradients = zip(self._gradients(responses), self._weight_gradients.values(), strict=True)
+        with self._session.graph.as_default():
+            return [
+                {
+                    "response_std": tf.math.reduce_std(response),
+                    "gradient_norm": tf.norm(gradient),
+                    "weight_norm": tf.norm(weight),
+                    "weight_gradient_norm": tf.norm(weight_gradient),
+                }
+                for response, weight, (gradient, weight_gradient) in zip(responses, weights, gradients, strict=True)
+            ]
+
+    @cached_property
+    def _units(self):
         """For what the first unit receives and for every unit: name of a quantity -> tensor."""
-        x, residuals, _ = unit_tensors(architecture, end_points)
-        gradients = tf.gradients(tf.reduce_mean(self._losses), x)
-        rows = [
-            {"feature_std": tf.math.reduce_std(part), "gradient_norm": tf.norm(gradient)}
-            for part, gradient in zip(x, gradients, strict=True)
-        ]
-        for i, residual in enumerate(residuals):
-            rows[i + 1]["residual_ratio"] = tf.norm(residual) / tf.norm(x[i])
+        x, gradients = self._x, self._gradients(self._x)
+        with self._session.graph.as_default():
+            rows = [
+                {"feature_std": tf.math.reduce_std(part), "gradient_norm": tf.norm(gradient)}
+                for part, gradient in zip(x, gradients, strict=True)
+            ]
+            for i, residual in enumerate(self._residuals):
+                rows[i + 1]["residual_ratio"] = tf.norm(residual) / tf.norm(x[i])
         return rows
 
     def load(self, values: Weights) -> None:

@@ -74,11 +74,17 @@ class Network(tf.Module):
     @cached_property
     def function(self) -> Any:
         """The concrete function images -> net. It asks for the net alone, so that no end point is kept in memory."""
-        return self._built.prune(self._input, self._net)
+        return self._part(self._net)
 
     @cached_property
     def _all_end_points(self):
-        return self._built.prune(self._input, self._end_point_tensors)
+        return self._part(self._end_point_tensors)
+
+    def _part(self, fetched):
+        """The concrete function images -> fetched. With a signature each call fits at once; without one TensorFlow first writes
+        an error, with all images in it, and drops it again."""
+        images = tf.TensorSpec(self._input.shape, self._input.dtype)
+        return self._built.prune(self._input, fetched, input_signature=((images,), {}))
 
     def __call__(self, images: Any) -> tf.Tensor:
         """[batch, height, width, channels] -> logits [batch, 1, 1, num_classes] (or features), as `resnet_v2` returns them.

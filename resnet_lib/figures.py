@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,12 +77,15 @@ class Picture:
 
 
 _PIXELS_PER_INCH = 100
+# Bytes. A smaller SVG of lines and texts is not compared with a PNG: to draw a figure again takes as long as the first time.
+_LARGE = 50_000
 
 
 def show(figure: Figure, alt: str, caption: str | None = None) -> Picture:
     """The last line of a cell that draws: the matplotlib figure as a Picture with its alternative text.
 
-    The image is an SVG, whose text stays text and is crisp at any size, or a PNG of twice the resolution, whichever is smaller.
+    The image is an SVG, whose text stays text and is crisp at any size, or where that is large or holds pixels a PNG of
+    twice the resolution, if it is smaller.
     Raises ValueError for an empty alt text: who cannot see the figure should still get its claim.
     """
     if not alt.strip():
@@ -89,15 +93,17 @@ def show(figure: Figure, alt: str, caption: str | None = None) -> Picture:
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    png, svg = io.BytesIO(), io.BytesIO()
+    svg, png = io.BytesIO(), io.BytesIO()
     options = {"bbox_inches": "tight", "facecolor": "white"}
-    figure.savefig(png, format="png", dpi=2 * _PIXELS_PER_INCH, **options)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resnet_lib"}):
         figure.savefig(svg, format="svg", metadata={"Date": None}, **options)
+    image = svg.getvalue()
+    points = float(re.search(rb'<svg[^>]* width="([0-9.]+)pt"', image)[1])  # 72 make an inch
+    if len(image) > _LARGE or b"<image" in image:
+        figure.savefig(png, format="png", dpi=2 * _PIXELS_PER_INCH, **options)
+        image = min(image, png.getvalue(), key=len)
     plt.close(figure)
-    image = min(svg.getvalue(), png.getvalue(), key=len)
-    width = int.from_bytes(png.getvalue()[16:20], "big") // 2  # the width in the PNG's header, in pixels
-    return Picture(image, alt, width, caption)
+    return Picture(image, alt, round(points / 72 * _PIXELS_PER_INCH), caption)
 
 
 class _Formula(NamedTuple):

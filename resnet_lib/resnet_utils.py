@@ -18,7 +18,7 @@ from .architectures import ARCHITECTURES, Architecture
 from .blocks import ROOT_POOLING, Block, Root, blocks_output_stride, check_reachable
 from .checks import one_of
 from .convolutions import CONVOLUTIONS, conv2d_same, subsample
-from .tf_slim_compat import slim, tf
+from .tf_slim_compat import quick_functions, slim, tf
 from .units import OPTIONS, Unit, UnitKind, kind_of_function, registered_functions, unit_arguments, unit_kind
 
 __all__ = ["Block", "conv2d_same", "resnet_arg_scope", "stack_blocks_dense", "subsample"]
@@ -74,6 +74,7 @@ def _stacked_units(blocks, unit_options):
     return stacked
 
 
+@quick_functions()  # a deep network in a graph of one's own takes half the time
 @slim.add_arg_scope
 def stack_blocks_dense(
     net: tf.Tensor,

@@ -214,14 +214,21 @@ def _restore():
 
 @contextlib.contextmanager
 def quick_building() -> Iterator[None]:
+    """`quick_functions` for a whole network, built without the arg scopes around it: tf-slim keeps these in one list for all
+    threads, so that another's batch norms would come in."""
+    check_process()
+    with _lock, slim.arg_scope({}), quick_functions():
+        yield
+
+
+@contextlib.contextmanager
+def quick_functions() -> Iterator[None]:
     """Within it networks are built faster, and the same networks: slow functions of TensorFlow give their answers sooner.
 
-    One thread builds at a time, without the arg scopes around it: tf-slim keeps these in one list for all threads, so that
-    another's batch norms would come in. It may be entered within itself. With the last one left, TensorFlow is as it was.
+    One thread builds at a time. It may be entered within itself. With the last one left, TensorFlow is as it was.
     """
     global _builds
-    check_process()
-    with _lock, slim.arg_scope({}):
+    with _lock:
         if _builds == 0:
             _patch()
         _builds += 1

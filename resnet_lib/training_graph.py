@@ -65,8 +65,6 @@ class TrainingGraph:
             self.evaluation = self._evaluation(network)
             self.variables = tf.compat.v1.global_variables()
             self.names = [variable.op.name for variable in self.variables]
-            self._new_values = [tf.compat.v1.placeholder(v.dtype.base_dtype, v.shape) for v in self.variables]
-            self._assign = [v.assign(new) for v, new in zip(self.variables, self._new_values, strict=True)]
             self.session = session(graph, per_operation, operations)
             self.session.run(tf.compat.v1.global_variables_initializer())
 
@@ -106,9 +104,10 @@ class TrainingGraph:
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Gives the `variables` that it names these values."""
-        places = [self.names.index(name) for name in values]
-        feed = {self._new_values[place]: value for place, value in zip(places, values.values(), strict=True)}
-        self.session.run([self._assign[place] for place in places], feed)
+        initializers = [self.variables[self.names.index(name)].initializer for name in values]
+        # An initializer assigns its second input. To feed that takes no operation of its own for each variable.
+        feed = {assign.inputs[1]: value for assign, value in zip(initializers, values.values(), strict=True)}
+        self.session.run(initializers, feed)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Name -> array of the network's variables, which the optimizer's are not among."""
