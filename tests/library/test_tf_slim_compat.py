@@ -11,7 +11,7 @@ from importlib import import_module
 import pytest
 
 from resnet_lib import tf_slim_compat
-from resnet_lib.resnet_utils import Block, resnet_arg_scope
+from resnet_lib.resnet_utils import Block, resnet_arg_scope, stack_blocks_dense
 from resnet_lib.resnet_v2 import bottleneck, resnet_v2
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
@@ -164,6 +164,19 @@ def test_within_and_only_within_the_context_tensorflows_functions_are_quick():
         with quick_building():
             assert slow_functions() == quick
         assert slow_functions() == quick
+    assert slow_functions() == OWN
+
+
+def test_units_are_stacked_quickly_in_a_graph_of_ones_own_as_well():
+    seen = []
+
+    def unit(inputs, depth, depth_bottleneck, stride, rate):
+        seen.extend(slow_functions())
+        return inputs
+
+    with tf.Graph().as_default():
+        stack_blocks_dense(tf.ones([1, 4, 4, 3]), [Block("block1", unit, [(3, 3, 1)])])
+    assert len(seen) == len(OWN) and not set(seen) & set(OWN)
     assert slow_functions() == OWN
 
 
