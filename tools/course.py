@@ -5,8 +5,9 @@ without the worked answers, with a cell for the answer to each exercise. Where a
 prediction and locks it. Until then the cells up to the next heading stop, as do later ones that need what they define, and
 what the text says up to that heading is folded.
 
-FOLDER/slides: a page for each chapter, its question, each of its figures under the heading that it stands in, what it asks to
-predict, and its summary. The pages need no other machine; arrow keys turn them, and printed they are one slide a sheet.
+FOLDER/slides: a page for each chapter, its question, each of its figures under the claim that it bears out ("claim" in the
+metadata of its cell, or else its heading), what it asks to predict, and its summary. The pages need no other machine; arrow
+keys turn them, and printed they are one slide a sheet.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def student(notebook, number):
             cell.source = "".join(stops) + cell.source
             behind |= dict.fromkeys(stored, needed)
         cell.outputs, cell.execution_count = [], None
+        cell.metadata.pop("claim", None)
         made.append(cell)
     for i, cell in enumerate(made):
         cell.id = f"cell-{i:02d}"
@@ -134,9 +136,12 @@ def slides(notebook):
                 break
             heading = (HEADING.findall(cell.source) or [heading])[-1].lstrip("# ")
             for question in cell.source.split(PREDICT)[1:]:
-                pages.append(f"<section><h2>Predict first</h2>{markdown2html(question.strip())}</section>")
+                question = question.strip()
+                asked = markdown2html(question[:1].upper() + question[1:])
+                pages.append(f"<section><h2>Predict first</h2>{asked}</section>")
         elif "figure" in cell.metadata.get("tags", ()):
-            pages += [f"<section><h2>{html.escape(heading)}</h2>{shown}</section>" for shown in _pictures(cell)]
+            claim = html.escape(cell.metadata.get("claim", heading))
+            pages += [f"<section><h2>{claim}</h2>{shown}</section>" for shown in _pictures(cell)]
             figures += 1
     if not figures:
         return None

@@ -1,7 +1,8 @@
 """python tools/tidy_notebooks.py NOTEBOOK...: drops what a run leaves behind that says nothing to a reader.
 
 Kernel versions, run times and colours would make every run a change; cell ids are made from the cell's place. A cell keeps
-its tags, and whether JupyterLab shows its source or its outputs folded.
+its tags, the claim that its figure bears out (`make course` sets it over the slide), and whether JupyterLab shows its source or
+its outputs folded.
 """
 
 import sys
@@ -16,10 +17,8 @@ WIDGET = "(controls, which answer when this cell is run in JupyterLab)"
 
 
 def kept(metadata):
-    """Of a cell's metadata what speaks to a reader: its tags, and what of it is folded."""
-    found = {}
-    if metadata.get("tags"):
-        found["tags"] = metadata["tags"]
+    """Of a cell's metadata what speaks to a reader: its tags, its claim, and what of it is folded."""
+    found = {name: metadata[name] for name in ("tags", "claim") if metadata.get(name)}
     folded = {name: True for name in FOLDED if metadata.get("jupyter", {}).get(name)}
     if folded:
         found["jupyter"] = folded

@@ -1,5 +1,6 @@
 """What a lecturer hands out: student versions without answers, whose predictions lock, and slides of the figures."""
 
+import html
 import re
 import subprocess
 import sys
@@ -36,6 +37,7 @@ def test_a_student_version_has_neither_answers_nor_outputs(made, path):
     assert "## Worked answers" not in prose and not re.search(r"<summary>\d", prose)
     assert not any("answer" in cell.metadata.get("tags", ()) for cell in found.cells)
     assert not any(cell.outputs or cell.execution_count for cell in found.cells if cell.cell_type == "code")
+    assert not any("claim" in cell.metadata for cell in found.cells)
     asked = "\n".join(sources(whole.cells, "markdown")).partition("## Exercises")[2].partition("## Worked answers")[0]
     exercises = re.findall(r"^(\d+)\. ", asked, re.M)
     assert re.findall(r"^\*\*Exercise (\d+)\.\*\*", prose, re.M) == exercises
@@ -177,6 +179,20 @@ def test_a_chapter_has_a_slide_for_each_figure_its_question_and_its_summary(made
     for link in re.findall(r'href="(\d\d_\w+\.html)', page):
         assert (made / "slides" / link).exists() or link.startswith("12_")
     assert f'href="{path.stem}.html"' in (made / "slides" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_stands_under_a_claim_whose_numbers_are_the_chapters(made, path):
+    cells = nbformat.read(path, as_version=4).cells
+    page = (made / "slides" / f"{path.stem}.html").read_text(encoding="utf-8")
+    for cell, after in zip(cells, cells[1:], strict=False):
+        shown = "".join("".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", ()))
+        if "figure" not in cell.metadata.get("tags", ()) or "<img" not in shown:
+            continue
+        claim = cell.metadata["claim"]
+        assert len(claim) < 90 and not claim.endswith(".") and f"<h2>{html.escape(claim)}</h2>" in page
+        told = (cell.source + shown + after.source).replace(",", "")
+        assert [number for number in re.findall(r"\d+", claim.replace(",", "")) if number not in told] == [], claim
 
 
 def test_without_a_figure_there_are_no_slides(made):
