@@ -77,8 +77,8 @@ bench: $(READY)
 	$(BIN)/python -m experiments.torch_unit
 	mkdir -p build && $(BIN)/python -m experiments.bench_forward --csv $(BENCH_CSV)
 
-# The first of these that is Python 3.11 to 3.13 and can make a virtual environment. JupyterLab asks no one there whether it may
-# fetch news.
+# The first of these that is Python 3.11 to 3.13 and can make a virtual environment. All cores compile what pip would compile on
+# one; files that are for another Python do not compile, and need not. JupyterLab asks no one there whether it may fetch news.
 $(READY): requirements.lock pyproject.toml
 	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
 		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
@@ -95,7 +95,8 @@ $(READY): requirements.lock pyproject.toml
 	fi; \
 	echo "Setting up .venv with $$($$chosen --version): about 4 GB, a few minutes, once."; \
 	$$chosen -m venv --clear .venv && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock && \
+	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; } && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2> /dev/null && \
 	touch $@ || { \

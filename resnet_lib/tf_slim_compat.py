@@ -6,6 +6,8 @@ This is the one place that knows how the last release of tf-slim is made to work
 What importing this module changes for the whole process:
 - The environment variables TF_CPP_MIN_LOG_LEVEL and TF_OVERRIDE_GLOBAL_THREADPOOL are "1", unless they were set before.
 - Python's garbage collector does not look through what was there by the end of the import (`gc.freeze`).
+- TensorFlow has not loaded JAX, which it does for one way into TFLite (`TFLiteConverter.experimental_from_jax`) and which
+  takes a second. That way is closed, unless JAX was imported before; JAX itself can be imported as ever.
 - TensorFlow has looked for GPUs. While it loads, what it always says when it starts is held back from the screen.
 - `tf_keras.legacy_tf_layers.normalization` can be imported again. TensorFlow looks for tf-slim's batch norm there, but the
   package tf-keras has it at `tf_keras.src.legacy_tf_layers.normalization` (google-research/tf-slim#24,
@@ -56,6 +58,19 @@ def _without_start_up_noise():
                 if not _START_UP_NOISE.search(line):
                     os.write(stderr, line)
             os.close(stderr)
+
+
+@contextlib.contextmanager
+def _as_if_not_installed(package):
+    """Within it the package cannot be imported, unless it was before."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextlib.contextmanager
@@ -117,7 +132,7 @@ def _load():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # from here on: warnings and errors, no C++ INFO lines
     # A session has a pool of as many threads as it asks for, not that of whatever ran first: one thread, one result.
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
-    with _without_start_up_noise():
+    with _without_start_up_noise(), _as_if_not_installed("jax"):
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # looks for a GPU now, so that its complaint is held back too

@@ -1,9 +1,10 @@
 """This file makes tests/ a folder of modules (`slim_networks`) for every folder below it; pytest finds tools/ and book/ by
 `pythonpath` in pyproject.toml."""
 
+import importlib
+
 import psutil
 
-import resnet_lib.tf_slim_compat  # noqa: F401  first, so that no other import of TensorFlow prints its start-up lines
 from resnet_lib.records import usable_cores
 
 GIB_OF_A_PROCESS = 4  # the most that one takes: ResNet V2-152 in notebook 08
@@ -15,6 +16,13 @@ LONGEST = [
     *("test_tf_slims_own_tests.py", "07_", "05_", "01_", "03_", "04_", "00_", "test_atlas.py", "test_highway_depth.py"),
     "test_training.py",  # two minutes that by the alphabet would begin last, while the other core has nothing left
 ]
+
+
+def pytest_configure(config):
+    """Before any test's module, so that no other import of TensorFlow prints its start-up lines; but not in the process that
+    only hands the tests out."""
+    if not config.getoption("numprocesses", None):
+        importlib.import_module("resnet_lib.tf_slim_compat")
 
 
 def pytest_xdist_auto_num_workers(config):

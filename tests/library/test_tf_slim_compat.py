@@ -46,11 +46,15 @@ def test_a_first_run_prints_nothing_but_what_it_is_asked_for_in_training_mode_ei
         "print(network(np.zeros([1, 16, 16, 3])).shape)\n"
         "from resnet_lib.tf_slim_compat import slim, tf\n"
         "with tf.Graph().as_default():\n"
-        "    slim.batch_norm(tf.ones([1, 2, 2, 3]), is_training=True)"
+        "    slim.batch_norm(tf.ones([1, 2, 2, 3]), is_training=True)\n"
+        "import sys\n"
+        "print('jax' in sys.modules)\n"  # TensorFlow would have loaded it
+        "import jax\n"
+        "print(jax.numpy.ones(1))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-    assert run.stdout == "(1, 1, 1, 3)\n"
+    assert run.stdout == "(1, 1, 1, 3)\nFalse\n[1.]\n"
     assert run.stderr == ""
 
 
