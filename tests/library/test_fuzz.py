@@ -15,12 +15,12 @@ OURS = 10_000_000  # the first number that the file does not reach
 
 @pytest.mark.parametrize("exported", ["SavedModel", "ONNX"])
 def test_fifty_networks_are_what_they_are_said_to_be(exported):
-    """Counts of all; of one the footprint, and its logits after a file and after an export."""
+    """Counts of all; of two the footprint, and their logits after a file and after an export."""
     start = OURS + (50 if exported == "ONNX" else 0)
     first = next(number for number in count(start, 100) if not fuzz.closed_form(number)[1])
-    (row,) = fuzz.run(first, 50, every=50)
+    (row,) = fuzz.run(first, 50, every=25)
     assert (row["mismatches"], row["reasons"]) == (0, "")
-    assert row["samples"] == 1 and 0 < row["refused"] < 25 and row["params"] > 0
+    assert 0 < row["refused"] < 25 and row["samples"] >= 2 and row["in_bytes"] > 10
     assert {*row} == {*fuzz.COLUMNS}
 
 

@@ -160,7 +160,7 @@ def cases(kind, stride_in):
         return [(9, 2, "B"), (6, 2, "none"), (9, 1, "exclusive_gating")]
     changed = [(9, 2, shortcut) for shortcut in SHORTCUTS]
     kept = [(6, 1, shortcut) for shortcut in (SHORTCUTS if kind in WRITTEN_OUT else ("B", "C"))]
-    return [*changed, *kept, (6, 2, "B"), (9, 1, "B")]
+    return [*changed, *kept, *((depth, stride, cut) for depth, stride in ((6, 2), (9, 1)) for cut in "AB")]
 
 
 @pytest.mark.parametrize(("kind", "stride_in"), EVERY_KIND)
