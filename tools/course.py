@@ -135,10 +135,9 @@ def slides(notebook):
             if "## Worked answers" in cell.source:
                 break
             heading = (HEADING.findall(cell.source) or [heading])[-1].lstrip("# ")
-            for question in cell.source.split(PREDICT)[1:]:
-                question = question.strip()
-                asked = markdown2html(question[:1].upper() + question[1:])
-                pages.append(f"<section><h2>Predict first</h2>{asked}</section>")
+            for asked in map(str.strip, cell.source.split(PREDICT)[1:]):
+                shown = markdown2html(asked[:1].upper() + asked[1:])
+                pages.append(f"<section><h2>Predict first</h2>{shown}</section>")
         elif "figure" in cell.metadata.get("tags", ()):
             claim = html.escape(cell.metadata.get("claim", heading))
             pages += [f"<section><h2>{claim}</h2>{shown}</section>" for shown in _pictures(cell)]
