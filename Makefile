@@ -78,7 +78,8 @@ bench: $(READY)
 	mkdir -p build && $(BIN)/python -m experiments.bench_forward --csv $(BENCH_CSV)
 
 # The first of these that is Python 3.11 to 3.13 and can make a virtual environment. All cores compile what pip would compile on
-# one; files that are for another Python do not compile, and need not. JupyterLab asks no one there whether it may fetch news.
+# one, but for the packages' own tests; files that are for another Python do not compile, and need not. JupyterLab asks no one
+# there whether it may fetch news.
 $(READY): requirements.lock pyproject.toml
 	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python; do \
 		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
@@ -96,7 +97,7 @@ $(READY): requirements.lock pyproject.toml
 	echo "Setting up .venv with $$($$chosen --version): about 4 GB, a few minutes, once."; \
 	$$chosen -m venv --clear .venv && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock && \
-	{ $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; } && \
+	{ $(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true; } && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2> /dev/null && \
 	touch $@ || { \

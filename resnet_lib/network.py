@@ -16,7 +16,7 @@ from .built_network import Network
 from .checks import MAX_SEED, file_path, height_and_width, one_of, own, whole_number
 from .known_weights import check_hash
 from .other_nets import OTHER_NETS
-from .slim_function import network_function, seeded_weights, wrapped
+from .slim_function import network_function, seeded_weights, wrapped, zero_weights
 from .weight_files import opened
 from .weights import WeightFile
 
@@ -61,20 +61,23 @@ def build(
         elif own(image_size) and found.convention and found.convention.image_size:
             image_size = found.convention.image_size
         num_classes = found.fitting_classes(num_classes, fresh_classifier)
-        network = _build(architecture, image_size, num_classes, seed, {**fixed, **changes})
+        drawn = seed if fresh_classifier else None
+        network = _build(architecture, image_size, num_classes, drawn, {**fixed, **changes})
         found.check(network.architecture)
         network._take(found, fresh_classifier)
         return network
 
 
 def _build(architecture, image_size, num_classes, seed, changes):
+    """seed: None where every weight is about to come from a file."""
+    getter = zero_weights if seed is None else seeded_weights(seed)
     if isinstance(architecture, str) and architecture in OTHER_NETS:
         name, net = architecture, None
         size, num_classes, channels = other_nets.check_options(name, image_size, num_classes, **changes)
-        function, getter = other_nets.function(name, num_classes), seeded_weights(seed)
+        function = other_nets.function(name, num_classes)
     else:
         net = get_architecture(architecture, image_size, num_classes, **changes)
         name, size, channels = net.name, net.image_size, net.channels_in
-        function, getter = network_function(net, seed=seed, weight_decay=0.0), None
+        function = network_function(net, weight_decay=0.0)
     height, width = (None, None) if size is None else height_and_width(size)
     return Network(name, net, wrapped(function, [None, height, width, channels], getter))

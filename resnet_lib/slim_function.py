@@ -33,6 +33,13 @@ def seeded_weights(seed: int | None) -> Callable:
     return get
 
 
+def zero_weights(getter, name, *args, **kwargs):
+    """A custom getter for a network that is about to be given its weights: to draw them would be a third of building it."""
+    if name.endswith("/weights"):
+        kwargs["initializer"] = tf.compat.v1.zeros_initializer()
+    return getter(name, *args, **kwargs)
+
+
 def network_function(architecture: Architecture, *, seed: int | None = None, **scope_options: Any) -> Callable:
     """An Architecture as a tf-slim network: a function (images, is_training=False) -> (net, end_points).
 
@@ -91,7 +98,7 @@ def shared_variables(
     return get, given
 
 
-def wrapped(function: Callable, input_shape: Any, getter: Callable | None) -> Any:
+def wrapped(function: Callable, input_shape: Any, getter: Callable) -> Any:
     """A slim network as a callable of its own graph; getter: a custom getter of its variables. Raises RuntimeError outside of
     eager mode, where the callable would lack values."""
     check_eager("build")

@@ -541,3 +541,18 @@ def test_a_classifier_for_other_classes_stays_fresh():
     assert network.convention.classes is None and network.convention.preprocessing == "torchvision"
     features = build(small(1), num_classes=None, weights=path)
     assert features(images_of(64)).shape == (2, 1, 1, 64)
+
+
+def test_no_weights_are_drawn_where_a_file_has_them_all(monkeypatch):
+    """Of ResNet V2-152 they would be 60 million."""
+    path, drawn = PEERS / "timm_v1.safetensors", []
+    own = tf.random.stateless_truncated_normal
+    monkeypatch.setattr(
+        tf.random,
+        "stateless_truncated_normal",
+        lambda shape, *a, **k: drawn.append(tuple(shape)) or own(shape, *a, **k),
+    )
+    from_file = build(small(1), weights=path)
+    assert not drawn and all(value.any() for name, value in from_file.values().items() if name.endswith("/weights"))
+    build(small(1), num_classes=5, weights=path, fresh_classifier=True)
+    assert (1, 1, 64, 5) in drawn
