@@ -182,17 +182,17 @@ def test_the_gradient_explodes_without_a_skip_and_four_of_the_atlas_predictions_
 
 
 def test_on_pictures_depth_harms_plain_networks_and_v1_of_110_layers():
-    """Predictions 1 and 2 of `experiments.bank`, in the seeds that are there, and what was not predicted."""
+    """Predictions 1 and 2 of `experiments.bank`: of V1 the first is refuted; and what was not predicted."""
     stored = pd.read_csv(data.path("bank_epochs.csv")).query("epoch == 10 and part == 'train'")
     ends, by_batch = (
-        stored[shown].groupby(["family", "layers"])["error"].agg(["min", "max"])
+        stored[shown].pivot(index=["family", "layers"], columns="seed", values="error")
         for shown in (stored["images"] == 10_000, stored["mode"] == "batch")
     )
     for seen in (ends, by_batch):
-        assert seen["min"]["plain", 56] > 4 * seen["max"]["plain", 20] and seen["min"]["plain", 110] > 0.88
-    for family in ("residual", "v2"):
-        assert ends["max"][family, 56] - ends["min"][family, 20] <= 0.005
-        assert (ends["max"] - ends["min"])[family, 20] < 0.01
-        assert ends["min"][family, 20] < ends["min"][family, 56] <= ends["max"][family, 56] < ends["max"][family, 20]
-    assert ends["max"]["v2", 110] < ends["max"]["v2", 20]
-    assert ends["min"]["residual", 110] > 3 * ends["max"]["residual", 56]
+        assert (seen.loc["plain", 56] / seen.loc["plain", 20]).between(3.9, 5.3).all()
+        assert seen.loc["plain", 110].min() > 0.88
+    more = {family: 100 * (ends.loc[family, 56] - ends.loc[family, 20]) for family in ("residual", "v2")}
+    assert more["v2"].max() <= 0.5 and (more["residual"] > 0.5).tolist() == [False, True, True]
+    assert more["residual"].max() < 1
+    assert ends.loc["v2", 110].max() < ends.loc["v2", 20].max()
+    assert ends.loc["residual", 110].min() > 2.9 * ends.loc["residual", 56].max()

@@ -176,3 +176,13 @@ def test_both_modes_differ_by_the_statistics_alone():
     assert (loss, error) == pytest.approx(tuple(np.mean(parts, axis=0)))
     evaluated = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, network(images)[:, 0, 0])
     assert abs(loss - float(tf.reduce_mean(evaluated))) > 0.01  # the fresh network's moving averages are 0 and 1
+
+
+def test_what_is_stored_is_whole():
+    runs = {
+        (family, layers, seed) for layers, n in bank.SEEDS.items() for family in bank.FAMILY_NAMES for seed in range(n)
+    }
+    for name in bank.COLUMNS:
+        rows = pd.read_csv(data.path(f"{name}.csv"))
+        assert {*rows[list(bank.KEY)].itertuples(index=False, name=None)} == runs
+    assert rows["error"].isna().all() and len(rows) == len(runs) == 21
