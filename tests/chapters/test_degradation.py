@@ -195,4 +195,27 @@ def test_on_pictures_depth_harms_plain_networks_and_v1_of_110_layers():
     assert more["v2"].max() <= 0.5 and (more["residual"] > 0.5).tolist() == [False, True, True]
     assert more["residual"].max() < 1
     assert ends.loc["v2", 110].max() < ends.loc["v2", 20].max()
-    assert ends.loc["residual", 110].min() > 2.9 * ends.loc["residual", 56].max()
+    assert ends.loc["residual", 110].min() > 3 * ends.loc["residual", 56].median()
+
+
+def test_a_step_changes_the_first_of_56_plain_layers_hundreds_of_times_as_much_as_the_last():
+    fresh = pd.read_csv(data.path("atlas.csv")).query("family == 'plain' and layers == 56 and steps == 0")
+    steps = (fresh["weight_gradient_norm"] / fresh["weight_norm"]).groupby(fresh["layer"]).apply(np.array)
+    assert ((300 < steps[1] / steps[55]) & (steps[1] / steps[55] < 700)).tolist() == [True] * 3
+
+
+def test_the_same_plain_network_ends_more_than_ten_points_apart():
+    sweep = results(data.path("degradation.csv")).query("family == 'plain' and layers == 56")
+    causes = pd.read_csv(data.path("causes.csv")).query(
+        "dataset == 'digits' and family == 'plain' and remedy == 'none'"
+    )
+    leaky = pd.read_csv(data.path("leaky.csv")).query("family == 'plain' and layers == 56 and slope == 0")
+    of_all = (sweep, causes.query("layers == 56 and learning_rate == 0.05"), leaky)
+    assert [round(100 * rows["train_error"].median()) for rows in of_all] == [55, 63, 47]
+    assert {len(rows) for rows in of_all} == {5}
+
+
+def test_residual_networks_are_worse_again_in_the_third_epoch():
+    of_56 = results(data.path("degradation.csv")).query("family == 'residual' and layers == 56")["train_errors"]
+    second, third = (of_56.str.split(";").str[epoch - 1].astype(float) for epoch in (2, 3))
+    assert second.max() < 0.2 and third.median() > 0.7

@@ -349,8 +349,25 @@ def test_v1_of_326_layers_trains_as_v2_does_and_v1_of_1001_does_not():
     assert len(higher_loss | lower_error) == 8
     at_20 = tests["pictures"].loc[20]
     assert 0.0002 < at_20["v1"] - at_20["v2"] < 0.00025
+    assert 0 < tests["pictures"].loc[56, "v1"] - tests["pictures"].loc[56, "v2"] < 0.001
+    means = stored.pivot_table(["direct", "gradient"], "layers", "family")
+    assert 13 < means.loc[326, ("direct", "v2")] / means.loc[326, ("direct", "v1")] < 15
+    grown = means["gradient"].loc[326] / means["gradient"].loc[20]
+    assert 9_000 < grown["v1"] < 12_000 and 200 < grown["v2"] < 1_000
+    assert tests["digits"].loc[1001, "v2"] > 2 * tests["digits"].loc[20, "v2"]
     of_110 = bank.query("part == 'train' and layers == 110").set_index("family")["error"]
     assert of_110["v1"] > 3 * of_110["v2"]
+
+
+def test_the_sweeps_do_not_decide_whether_v2_regularizes():
+    """Basic units on the digits, five seeds: V2 has the higher loss at every depth, and the lower error at two of four."""
+    v1, v2 = (results(data.path(f"{name}.csv")) for name in ("degradation", "variants"))
+    v1, v2 = (
+        rows[rows["family"] == family].groupby("layers")[["train_loss", "test_error"]].mean().loc[[8, 20, 32, 56]]
+        for rows, family in ((v1, "residual"), (v2, "v2"))
+    )
+    assert (v2["train_loss"] > v1["train_loss"]).all()
+    assert (v2["test_error"] < v1["test_error"]).tolist() == [True, False, True, False]
 
 
 def test_gates_and_scales_of_other_strengths_train_as_predicted():

@@ -438,7 +438,9 @@ def test_what_a_unit_changes_tells_the_first_one_from_all_others():
         assert len(one) == 25 and len(later) == 21 and 0.2 < later["ratio"].median() < 0.3
         pairs = [(one, "ratio"), (later, "ratio"), (later.assign(units=-later["units"]), "units")]
         found.append((family, *(part["cost"].corr(part[by], "spearman") for part, by in pairs)))
-    median = pd.DataFrame(found, columns=["family", "all", "later", "place"]).groupby("family").median()
+    found = pd.DataFrame(found, columns=["family", "all", "later", "place"]).set_index("family")
+    assert (found.loc["residual", "later"] < 0).sum() == 2 and found.loc["v2", "later"].min() > 0.7
+    median = found.groupby("family").median()
     assert 0.5 < median.loc["residual", "all"] < 0.7 < median.loc["v2", "all"]
     assert median.loc["residual", "later"] >= 0.4 and median.loc["v2", "later"] >= 0.4
     assert abs(median["later"] - median["place"]).max() < 0.02

@@ -121,6 +121,16 @@ def test_what_holds_of_every_bound(name, device, batch_size, fused):
     assert levels == sorted(levels, reverse=True)
 
 
+@pytest.mark.parametrize("name", ["resnet_v2_50", "resnet_v2_152"])
+def test_what_the_cards_wait_for(name):
+    """The summary of chapter 08: 16 bits, sums fused."""
+    for device in ("H200", "H100", "A100", "V100", "RTX 4090"):
+        precision = "float16" if device == "V100" else "bfloat16"
+        options = {"precision": precision, "fused": "sum"}
+        one, many = (predict(name, device, batch_size=n, **options).memory_bound_share for n in (1, 32))
+        assert one > 0.65 and (many > 0.6 if device in ("H200", "H100") else 0.35 < many < 0.55)
+
+
 def test_devices_have_a_source_and_precisions_of_known_size():
     for name, device in DEVICES.items():
         assert device.name == name and len(device.source) > 10 and {*device.tflops} <= {*BYTES}
