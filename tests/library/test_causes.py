@@ -42,16 +42,15 @@ def test_no_gradient_stays_none():
 def test_a_run_is_one_row_and_each_remedy_makes_another_run(tmp_path, monkeypatch):
     recipes = {name: replace(recipe, epochs=6, batch_size=500) for name, recipe in causes.RECIPES.items()}
     monkeypatch.setattr(causes, "RECIPES", recipes)
-    monkeypatch.setattr(causes, "FAMILY_NAMES", ("plain",))
     monkeypatch.setattr(causes, "LARGEST_NORM", 0.1)  # shorter than the gradients of 8 layers
     path = tmp_path / "causes.csv"
-    causes.main(path, layers=[8], rates=[0.5], seeds=[3])
+    causes.main(path, layers=8, rates=[0.5], seeds=[3], families=["plain"])
     rows = Records(path, causes.COLUMNS, causes.KEY).rows()
     assert [row["remedy"] for row in rows] == list(causes.REMEDIES)
     assert len({row["train_loss"] for row in rows}) == 4 and {row["error"] for row in rows} == {""}
     assert all(row["train_errors"].count(";") == 5 and float(row["first_epoch_norm"]) > 0 for row in rows)
     monkeypatch.setattr(causes, "run", None)
-    causes.main(path, layers=[8], rates=[0.5], seeds=[3])  # nothing is left to do
+    causes.main(path, layers=8, rates=[0.5], seeds=[3], families=["plain"])  # nothing is left to do
 
 
 def test_a_run_that_diverges_is_a_row_that_says_so(monkeypatch):
