@@ -4,6 +4,7 @@
     lesions            data/lesions.csv           trained networks without some of their units (notebook 09)
     lesion_costs       data/lesion_costs.csv      lesions that spare the first units or hit them, and |F| / |x| (notebook 09)
     path_spectrum      data/path_spectrum.csv     the gradient by length of its paths, fresh and trained (notebook 09)
+    short_paths        data/short_paths.csv       V2 trained through some of its paths (notebook 09)
     depth              data/depth.csv             one hidden layer against two (notebook 09)
     inception_growth   data/inception_growth.csv  signals in Inception-ResNet-V2, residuals scaled (notebook 10)
     inception_pair     data/inception_pair.csv    Inception modules with and without the shortcut, trained (notebook 10)

@@ -1,7 +1,7 @@
 """What the programs that add networks to one file have in common: their command line, and that they run what the file lacks.
 
 Used by `experiments.atlas`, `causes`, `fuzz`, `highway_depth`, `inception_pair`, `inception_scales`, `leaky`, `lesion_costs`,
-`path_spectrum`, `reach`, `separation`, `shortcut_strength`, `splits` and `v1_depth`.
+`path_spectrum`, `reach`, `separation`, `short_paths`, `shortcut_strength`, `splits` and `v1_depth`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,16 @@ def add_missing(
         records.append(*rows)
 
 
-def trained(net: Architecture, dataset: data.Dataset, recipe: Recipe, seed: int) -> dict[str, Any]:
+def trained(
+    net: Architecture,
+    dataset: data.Dataset,
+    recipe: Recipe,
+    seed: int,
+    change_gradients: Callable[..., list[Any]] | None = None,
+) -> dict[str, Any]:
     """The columns TRAINED of a run with one thread: its RESULTS after the last epoch, where there was one, the training error
     after each, why it stopped before its end, and what made it."""
-    history = train(net, dataset, recipe, seed, threads=1)
+    history = train(net, dataset, recipe, seed, threads=1, change_gradients=change_gradients)
     last = history.epochs[-1]._asdict() if history.epochs else {}
     return {
         **{name: last[name] for name in RESULTS if last},
