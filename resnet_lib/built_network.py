@@ -18,7 +18,7 @@ from .checks import file_path, instance_of, one_of
 from .engines import export_saved_model, export_stablehlo, in_slices
 from .frozen import Frozen
 from .graph_cost import graph_cost
-from .images import checked_images, shape_text
+from .images import checked_images, shape_text, with_an_image
 from .known_weights import check_hash
 from .onnx_files import export_onnx
 from .preprocessing import preprocessed
@@ -93,7 +93,7 @@ class Network(tf.Module):
         infinity, RuntimeError within a layer of Keras.
         """
         _refuse_in_keras_layer()
-        return self.forward(checked_images(images, self._input.shape))
+        return with_an_image(self.forward, checked_images(images, self._input.shape))
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
         """`network(images)` without its checks, for a float32 tensor that is known to fit."""
@@ -128,7 +128,7 @@ class Network(tf.Module):
     def end_points(self, images: Any) -> dict[str, tf.Tensor]:
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:
         "block1/unit_1/bottleneck_v2/conv1", "block1", ..., "predictions". Raises what calling the network raises."""
-        values = self._all_end_points(checked_images(images, self._input.shape))
+        values = with_an_image(self._all_end_points, checked_images(images, self._input.shape))
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 
     def values(self) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .accounting import Cost
 from .engines import compile_network, fastest_installed
-from .images import checked_images
+from .images import checked_images, with_an_image
 from .tf_slim_compat import check_eager, tf
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Frozen:
 
     def __call__(self, images: Any) -> tf.Tensor:
         """As `Network.__call__`, with its shapes, checks and errors."""
-        return self.forward(checked_images(images, self.input_shape))
+        return with_an_image(self.forward, checked_images(images, self.input_shape))
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
         """`frozen(images)` without its checks, for a float32 tensor that is known to fit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ def checked_images(images: Any, shape: Any) -> tf.Tensor:
         if len(which):
             raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
     return images
+
+
+def with_an_image(forward: Callable[[tf.Tensor], Any], images: tf.Tensor) -> Any:
+    """`forward(images)`. A batch of no images goes through as one black image, which is then left out: oneDNN, TensorFlow's
+    default on newer processors, loses the shape of an empty batch."""
+    if images.shape[0] != 0:
+        return forward(images)
+    results = forward(tf.zeros([1, *images.shape[1:]], images.dtype))
+    return tf.nest.map_structure(lambda result: result[:0], results)
 
 
 def _real_numbers(images):

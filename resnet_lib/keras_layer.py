@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .checks import instance_of, one_of
-from .images import checked_images
+from .images import checked_images, with_an_image
 from .network import Network
 from .tf_slim_compat import tf
 
@@ -28,7 +28,7 @@ class NetworkLayer(tf.keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """As `Network.__call__`."""
-        return self.network.forward(checked_images(images, self.network.input_shape))
+        return with_an_image(self.network.forward, checked_images(images, self.network.input_shape))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """Of the network's outputs."""

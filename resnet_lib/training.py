@@ -140,7 +140,7 @@ def train(
     before the first step and after each; a run that goes on from a checkpoint begins after those that it has taken.
     change_gradients: a function (gradients, variables) -> gradients, lists in one order, which the optimizer takes in place of
     those of the loss: to clip them, say. A checkpoint knows it by its name.
-    A loss that is no longer a finite number ends the run; `History.error` says where.
+    A loss or a gradient that is no longer finite ends the run; `History.error` says where.
     Raises, before anything is built, what `data.checked` does, ValueError for a batch larger than the training data, a
     seed below 0 and a checkpoint that is damaged or of another run, and TypeError for arguments of other types; then
     OSError when the checkpoint cannot be written.
@@ -248,11 +248,10 @@ def _run_epoch(graph, data, recipe, epoch, seed, observe=None):
         images = _augmented(data.train_images[batch], recipe.augment, random)
         feed = {graph.images: images, graph.labels: data.train_labels[batch]}
         loss, *step_norms = graph.session.run(graph.step, {**feed, graph.learning_rate: recipe.learning_rate_at(epoch)})
-        if not np.isfinite(loss):
-            return None, (
-                f"diverged: the loss is {loss} at epoch {epoch + 1}, step {step}, with a learning rate of "
-                f"{recipe.learning_rate_at(epoch):g}"
-            )
+        if not np.isfinite([loss, *step_norms]).all():  # some ReLUs turn NaN into 0: then only the gradient tells
+            what = f"norm of the gradient is {step_norms[0]}" if np.isfinite(loss) else f"loss is {loss}"
+            where = f"epoch {epoch + 1}, step {step}, with a learning rate of {recipe.learning_rate_at(epoch):g}"
+            return None, f"diverged: the {what} at {where}"
         norms += step_norms
         if observe:
             observe(epoch * len(batches) + step, graph)
