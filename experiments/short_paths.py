@@ -12,17 +12,17 @@ Five seeds; about an hour on two cores. A row is one run:
                                       path through k residuals counts q^k. With 0 only the shortcuts are left: each unit learns
                                       as if no later unit responded to it
                   "23 of 54 units"    each unit takes part in a step, forward and backward, with a probability of 23 / 54, the
-                                      share of Veit et al. 2016 (arXiv:1605.06431, section 4.3), who draw 23 units; else it is
+                                      share of Veit et al. 2016 (arXiv:1605.06431, section 5), who draw 23 units; else it is
                                       its shortcut alone
                   "stochastic depth"  the probability falls linearly, from near 1 in the first unit to 1/2 in the last (Huang
-                                      et al. 2016, arXiv:1603.09382, eq. 4)
+                                      et al. 2016, arXiv:1603.09382, section 3)
                   "classifier only"   the control: the gradients of all but the last batch norm and the classifier are set to 0
     seed
     train_loss    and train_error, test_error: after the last epoch; train_errors: after every epoch
     error         why a run stopped before its end, else empty
 
 Where units are drawn, one draw holds for the whole batch, and in evaluation every unit takes part, its residual multiplied by
-its probability (Huang et al., eq. 5). The units of a row are drawn by its seed.
+its probability (Huang et al., section 3). The units of a row are drawn by its seed.
 
 ## Predictions, written down before the first row
 
