@@ -212,7 +212,7 @@ def main(folder: Path = data.DATA, jobs: int = 1) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Trains the bank of networks; runs what the files lack.")
-    parser.add_argument("folder", nargs="?", type=Path, default=data.DATA, help="of the three files (default: data)")
+    parser.add_argument("folder", nargs="?", type=Path, default=data.DATA, help="of the four files (default: data)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     args = parser.parse_args()
     main(args.folder, args.jobs)

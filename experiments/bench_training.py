@@ -8,15 +8,19 @@ weight decay, in resnet_lib, in Keras (`Model.fit`), and where it is installed i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .turns import race, show
+
+if TYPE_CHECKING:
+    from resnet_lib.data import Dataset
 
 DEPTHS = (16, 32, 64)  # of the three blocks
 
 
-def whole_batches(batch_size):
+def whole_batches(batch_size: int) -> Dataset:
     """The training digits that fill whole batches, so that every engine's step is of the same size."""
     from resnet_lib import data
 
@@ -25,7 +29,7 @@ def whole_batches(batch_size):
     return digits._replace(train_images=digits.train_images[:keep], train_labels=digits.train_labels[:keep])
 
 
-def units(layers):
+def units(layers: int) -> Iterator[tuple[int, int, int]]:
     """(depth in, depth, stride) of every unit: each block but the first begins with a stride of 2."""
     depth_in = DEPTHS[0]
     for depth in DEPTHS:

@@ -4,7 +4,7 @@
 
 Networks of 9n + 2 layers, three blocks of n bottlenecks, that differ in their units only. The recipe is that of notebook 02,
 with one thread. Five seeds up to 110 layers, three at 326, two at 1001, where a run takes the better part of an hour. (So
-far the file has two at 56 and one above.) Columns:
+far the file has two at 56 and 110 and one above.) Columns:
 
     family, layers, seed        "v1" or "v2"
     survived_1, _2, _3          fresh: the share of what the first unit of block 1, 2, 3 puts out that no ReLU of V1 cuts off up

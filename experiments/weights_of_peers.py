@@ -30,7 +30,8 @@ with suppress(ImportError):
 from resnet_lib import build
 from resnet_lib.tf_slim_compat import quick_building, slim, tf
 
-Case = tuple[str, str, Callable[[Path, np.ndarray], tuple[Path, np.ndarray]]]
+Logits = tuple[Path, np.ndarray]  # the file, and what its network gives for the images
+Case = tuple[str, str, Callable[[Path, np.ndarray], Logits]]
 SIZES = (224, 299)
 
 
@@ -45,7 +46,7 @@ def random_value(name: str, shape: tuple[int, ...], random: np.random.Generator)
     return random.normal(around, 0.2, shape).astype(np.float32)
 
 
-def slim_logits(network: Callable, arg_scope: Callable, classes: int, path: Path, images: np.ndarray):
+def slim_logits(network: Callable, arg_scope: Callable, classes: int, path: Path, images: np.ndarray) -> Logits:
     """A checkpoint of tf_slim.nets, by a Saver, and the logits."""
     random = np.random.default_rng(0)
     with tf.Graph().as_default():
@@ -59,7 +60,7 @@ def slim_logits(network: Callable, arg_scope: Callable, classes: int, path: Path
             return path / "model.ckpt", session.run(logits)
 
 
-def keras_logits(application: Callable, ending: str, path: Path, images: np.ndarray):
+def keras_logits(application: Callable, ending: str, path: Path, images: np.ndarray) -> Logits:
     """A file of keras.applications or tf_keras.applications, and the logits."""
     random = np.random.default_rng(0)
     model = application(weights=None, classifier_activation=None, input_shape=images.shape[1:])
@@ -72,7 +73,7 @@ def keras_logits(application: Callable, ending: str, path: Path, images: np.ndar
     return file, model(images).numpy()
 
 
-def torch_logits(make: Callable, path: Path, images: np.ndarray):
+def torch_logits(make: Callable, path: Path, images: np.ndarray) -> Logits:
     """A .safetensors file of torchvision or timm, and the logits."""
     from safetensors.torch import save_file
 

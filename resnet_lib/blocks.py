@@ -85,7 +85,7 @@ def check_scopes(blocks: Sequence[Block]) -> None:
     inside = [scope for scope in plain for other in plain if scope.startswith(f"{other}/")]
     if inside or len(set(plain)) < len(plain):
         raise ValueError(
-            f"blocks: every Block needs a scope of its own, in small letters too, and not within another's, got {scopes}"
+            f"blocks: the scopes must differ in more than capital letters, and none may lie within another, got {scopes}"
         )
 
 
@@ -174,8 +174,8 @@ def staged_blocks(
 def blocks_output_stride(output_stride: int | None, root: Root | None, unit_strides: Iterable[int]) -> int | None:
     """The output stride that the blocks must reach: the network's divided by the root's (4 for ImageNet's).
 
-    None stays None. Raises ValueError when `output_stride` is not a positive whole number, or none that the root and a run
-    of units from the start have as the product of their strides.
+    None stays None. Raises ValueError when `output_stride` is not a positive whole number, or is not the product of
+    the strides of the root and the first few units.
     """
     if output_stride is None:
         return None

@@ -139,7 +139,7 @@ class Network(tf.Module):
         """Writes every variable to a file of NumPy's .npz format, under its name without the ":0", and under "about" what
         belongs to them, so that `load` can tell. precision: "float16" makes a file of about half the size.
 
-        Who is interrupted, or finds the disk full, leaves an older file of that name as it was."""
+        If writing is interrupted, or the disk is full, an older file of that name stays as it was."""
         path = file_path("path", path)
         dtype = one_of("precision", precision, ("float32", "float16"))
         variables = {_plain_name(variable): variable.numpy().astype(dtype) for variable in self.variables}

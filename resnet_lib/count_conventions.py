@@ -165,7 +165,7 @@ def which_count(
     M, G, B or T, and below a million, it is taken for billions. architecture, image_size, num_classes: as in `trace`;
     batch_size: for how many images the number is. All stride layouts are tried, the network's own shortcut and the free
     one of option A, and the CONVENTIONS. Where the printed digits fit several, all of these are given, the simplest first;
-    where they fit none, the three that are nearest. Raises ValueError for a number that is none, or not above 0, and what
+    where they fit none, the three that are nearest. Raises ValueError for what is no number, or not above 0, and what
     `trace` raises; networks without a closed form cannot be looked up.
     """
     printed, step = _parsed(number)

@@ -45,7 +45,7 @@ def _table(readings: list[Reading]) -> str:
 
 def count_panel(printed: str = "4.11 GFLOPs", network: str = "resnet_v1_50") -> Panel:
     """Controls for the arguments of `count_page`, and the page: Panel. Arguments: where the controls stand at first. Raises
-    ValueError for a network that is none with Blocks."""
+    ValueError for a network that is not made of Blocks."""
     controls = (
         Text("printed", "printed", printed, rows=1),
         Choice("network", "network", (*ARCHITECTURES,), one_of("network", network, ARCHITECTURES)),

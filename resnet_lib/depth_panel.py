@@ -106,7 +106,7 @@ def _legend(skips: list[str], chosen: str) -> list[str]:
 
 def depth_panel(units: int = 50, skip: str = "none", batch_norm: bool = True, weight_percent: int = 100) -> Panel:
     """Controls for the arguments of `mean_field.profile`, and the page that `depth_page` makes of them: Panel. Arguments: where
-    the controls stand at first; weight_percent: 100 times the weight scale. Raises ValueError for a skip that is none."""
+    the controls stand at first; weight_percent: 100 times the weight scale. Raises ValueError for an unknown skip."""
     controls = (
         Slider("units", "units", 1, max(100, units), units),
         Slider("weight_percent", "weights (%)", min(25, weight_percent), max(300, weight_percent), weight_percent),

@@ -93,7 +93,7 @@ def depth_table_panel(
     units: Sequence[int] = (3, 4, 6, 3), unit: str = "bottleneck_v1", layout: str = "paper", shortcut: str = "B"
 ) -> Panel:
     """Controls for the arguments of `depth_table_page`, and the page: Panel. Arguments: where the controls stand at first.
-    Raises ValueError for a unit, layout or shortcut that is none of these."""
+    Raises ValueError for an unknown unit, layout or shortcut."""
     counts = tuple(Slider(f"units_{i}", f"units {i}", 1, max(48, n), n) for i, n in enumerate(units, 1))
     others = (
         Choice("unit", "unit", UNITS, one_of("unit", unit, UNITS)),

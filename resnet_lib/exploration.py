@@ -228,7 +228,7 @@ def explorer_panel(
     precision: str = "float32",
 ) -> Panel:
     """Controls for the arguments of `design`, and the page that `explore` makes of them: Panel. Arguments: where the controls
-    stand at first. Raises ValueError for a unit, layout, shortcut, device or precision that is none."""
+    stand at first. Raises ValueError for an unknown unit, layout, shortcut, device or precision."""
     counts = tuple(Slider(f"units_{i}", f"units {i}", 0, max(48, n), n) for i, n in enumerate(units, 1))
     others = (
         Slider("base_depth", "base depth", 1, max(128, base_depth), base_depth),

@@ -230,7 +230,7 @@ def presets() -> dict[str, dict[str, int | str]]:
 
 def text_panel(network: str = "resnet_v1_50", device: str = "H200") -> Panel:
     """Controls for the arguments of `explorer_page`, and the page: Panel. network: the one that they describe at first.
-    Raises ValueError for a network or a device that is none."""
+    Raises ValueError for an unknown network or device."""
     start = presets()[one_of("network", network, presets())]
     controls = (
         Preset("network", "network", presets()),

@@ -20,9 +20,8 @@ class FlatGraph:
     """
 
     def __init__(self, graph: tf.Graph):
-        source = graph.as_graph_def(
-            add_shapes=True
-        )  # with what only Python knows: shapes of variables and from set_shape
+        # With what only Python knows: shapes of variables, and those from set_shape.
+        source = graph.as_graph_def(add_shapes=True)
         self.nodes: list[Any] = []
         self.unclear: Counter[str] = Counter()
         self._versions = source.versions

@@ -151,8 +151,8 @@ class Records:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path`, in one step, when it is whole: who is killed before leaves the old
-    one. Raises OSError where it cannot be written or the old one is protected."""
+    """A file to write that takes the place of `path`, in one step, when it is whole: a process that is killed before
+    that leaves the old file. Raises OSError where it cannot be written or the old one is protected."""
     path = Path(path).resolve()
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:

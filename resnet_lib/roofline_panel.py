@@ -101,7 +101,7 @@ def _table(found: Prediction) -> str:
 
 def roofline_panel(network: str = "resnet_v2_152", device: str = "H200", precision: str = "bfloat16") -> Panel:
     """Controls for the arguments of `roofline_page`, and the page: Panel. Arguments: where the controls stand at first. Raises
-    ValueError for one that is none."""
+    ValueError for an unknown network, device or precision."""
     controls = (
         Choice("network", "network", NETWORKS, one_of("network", network, NETWORKS)),
         Choice("device", "device", (*DEVICES,), one_of("device", device, DEVICES)),

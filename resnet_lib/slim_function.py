@@ -33,7 +33,7 @@ def seeded_weights(seed: int | None) -> Callable:
     return get
 
 
-def zero_weights(getter, name, *args, **kwargs):
+def zero_weights(getter: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
     """A custom getter for a network that is about to be given its weights: to draw them would be a third of building it."""
     if name.endswith("/weights"):
         kwargs["initializer"] = tf.compat.v1.zeros_initializer()

@@ -95,7 +95,7 @@ def run(
 ) -> dict[str, Any]:
     """One run of a grid: its row, a dict of COLUMNS. A run that fails gives a row with its `error` and no results.
 
-    Arguments as in `training.train`. Raises TypeError for a recipe that is none.
+    Arguments as in `training.train`. Raises TypeError for a recipe that is neither a Recipe nor None.
     """
     started = time.perf_counter()
     recipe = given_recipe(recipe)

@@ -13,8 +13,8 @@ What importing this module changes for the whole process:
   package tf-keras has it at `tf_keras.src.legacy_tf_layers.normalization` (google-research/tf-slim#24,
   keras-team/keras#18839).
 - tf-slim finds out by identity whether a variable is in a collection already. Its own way fails inside functions.
-- TensorFlow's logger drops notices that tf-slim, tf-keras or the profiler call old functions, and one warning is
-  filtered out: "`layer.apply` is deprecated". No user can mend either.
+- TensorFlow's logger drops notices that tf-slim, tf-keras, tf2onnx, the profiler or TensorFlow itself call old functions, and
+  one warning is filtered out: "`layer.apply` is deprecated". No user can mend either.
 
 Nothing else is changed: TensorFlow's and Keras' own functions stay as they are, but for the time spent in `quick_building`.
 """

@@ -155,9 +155,8 @@ def _without(kernels: list[Kernel], kinds: tuple[str, ...]) -> list[Kernel]:
     """The others, which do the work of these as they read and write."""
     readers = Counter(tensor for kernel in kernels for tensor in kernel.reads)
     kept: dict[str, Kernel] = {}  # by what they write
-    source: dict[
-        str, tuple[str, int]
-    ] = {}  # of what is not written any more: what is read instead, and how much at most
+    # Of what is not written any more: what is read instead, and how much at most.
+    source: dict[str, tuple[str, int]] = {}
     waiting: Counter[str] = Counter()  # weights for the first that reads the images
     for kernel in kernels:
         reads = {}

@@ -169,7 +169,7 @@ def unit_panel(
     shape: str = "bottleneck",
 ) -> Panel:
     """Controls for the arguments of `unit_page`, and the page: Panel. Arguments: where the controls stand at first. Raises
-    ValueError for a shortcut, version or shape that is none of these."""
+    ValueError for an unknown shortcut, version or shape."""
     controls = (
         Slider("channels_in", "in", 1, max(1024, channels_in), channels_in),
         Slider("middle", "middle", 1, max(512, middle), middle),

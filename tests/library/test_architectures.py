@@ -209,7 +209,9 @@ def test_malformed_block_lists_are_named():
     with pytest.raises(ValueError, match="Block 'block1' needs at least one unit"):
         get_architecture([Block("block1", "bottleneck_v2", [])])
     for scope in (TINY.scope, f"{TINY.scope}/part", TINY.scope.upper()):
-        with pytest.raises(ValueError, match="a scope of its own, in small letters too, and not within another's"):
+        with pytest.raises(
+            ValueError, match="must differ in more than capital letters, and none may lie within another"
+        ):
             Architecture("twice", (TINY, TINY._replace(scope=scope)))
     with pytest.raises(TypeError, match="must be a list of Block"):
         get_architecture(["block1"])
