@@ -142,7 +142,7 @@ class Network(tf.Module):
         If writing is interrupted, or the disk is full, an older file of that name stays as it was."""
         path = file_path("path", path)
         dtype = one_of("precision", precision, ("float32", "float16"))
-        variables = {_plain_name(variable): variable.numpy().astype(dtype) for variable in self.variables}
+        variables = {name: variable.numpy().astype(dtype) for name, variable in self._by_name.items()}
         write = np.savez if precision == "float32" else np.savez_compressed
         with replacing(path) as file:
             write(file, about=about(self._own_convention(), self.architecture), **variables)
@@ -160,8 +160,9 @@ class Network(tf.Module):
         torchvision or timm; see `weight_files.opened` and `weights`.
 
         Raises ValueError, before any variable is changed, for another kind of file and a damaged one, for weights of another
-        network, layout, epsilon, pooling or number of classes, for numbers that are not finite, and for a file that is named
-        like a released one (`known_weights`) but has another hash; OSError when it cannot be read.
+        network, layout, epsilon, pooling or number of classes, for numbers that are not finite, for two values of one variable
+        of a `rewired` network, and for a file that is named like a released one (`known_weights`) but has another hash; OSError
+        when it cannot be read.
         """
         file_path("path", path)
         check_hash(path)
@@ -173,10 +174,10 @@ class Network(tf.Module):
     def _take(self, found, fresh_classifier=False):
         """Takes the weights of a WeightFile, but for the classifier's where that is to stay fresh."""
         check_eager("load")
-        variables = {_plain_name(variable): variable for variable in self.variables}
-        values = found.values({name: variable.shape for name, variable in variables.items()}, fresh_classifier)
+        values = found.values({name: variable.shape for name, variable in self._by_name.items()}, fresh_classifier)
+        self._check_shared(values, f"weights: {found.path}")
         for name in list(values):
-            variables[name].assign(values.pop(name))  # so that the memory of each is free again at once
+            self._by_name[name].assign(values.pop(name))  # so that the memory of each is free again at once
         self._weights_from = found.path.name
         self.convention = found.convention
         if self.convention and fresh_classifier:
@@ -213,31 +214,42 @@ class Network(tf.Module):
     def assign(self, values: dict[str, np.ndarray], source: str = "values") -> None:
         """Gives every variable its value, by its name without the ":0". source: what an error calls `values`.
 
-        Raises ValueError when a variable is not there or has another shape, before any is changed.
+        Raises ValueError when a variable is not there or has another shape, and when one that has several names (see `rewired`)
+        has not one value under them, before any is changed.
         """
         check_eager("assign")
         instance_of("values", values, Mapping, "a dict, name of a variable -> its value")
         instance_of("source", source, str, "a text")
-        new = []
-        for variable in self.variables:
-            name, wanted = _plain_name(variable), tuple(variable.shape)
+        new = {}
+        for name, variable in self._by_name.items():
+            wanted = tuple(variable.shape)
             value = np.asarray(values[name]) if name in values else None
             if value is None or value.shape != wanted:
                 found = "nothing of that name" if value is None else f"the shape {value.shape}"
                 raise ValueError(f"{source} has {found} for {name}, whose shape is {wanted}")
             if value.dtype.kind not in "fiub":
                 raise ValueError(f"{source} has no real numbers for {name}, but {value.dtype}")
-            new.append(value)
-        for variable, value in zip(self.variables, new, strict=True):
-            variable.assign(value)
+            new[name] = value
+        self._check_shared(new, source)
+        for name, value in new.items():
+            self._by_name[name].assign(value)
         self.convention, self._weights_from = None, ""
+
+    def _check_shared(self, values, source):
+        """Raises ValueError where a variable of several names has not one value under them."""
+        first = {}
+        for name in values:
+            other = first.setdefault(id(self._by_name[name]), name)
+            if name != other and not np.array_equal(values[name], values[other], equal_nan=True):
+                raise ValueError(f"{source} has two values for one variable, under {other} and under {name}")
 
     def rewired(self, order: dict[str, list[int]]) -> Network:
         """The network with units left out, repeated or in another order: a Network on the same variables.
 
         order: scope of a block -> the numbers of its units in the order of the new network; {"block1": [1, 2, 4]} leaves out
-        the third. Other blocks stay. Raises ValueError for a block or a number that is not there, for an empty list, and
-        where a unit does not fit what the new network hands it.
+        the third. Other blocks stay. `values`, `assign`, `save` and `load` name the variables by the units of the new network;
+        those of a unit that is repeated have several names. Raises ValueError for a block or a number that is not there, for an
+        empty list, and where a unit does not fit what the new network hands it.
         """
         if self.architecture is None:
             raise ValueError(f"{self.name!r} is not a list of Blocks, so it has no units to rewire")
@@ -260,7 +272,7 @@ class Network(tf.Module):
         built = wrapped(network_function(architecture, weight_decay=0.0), self._input.shape, getter)
         network = Network(self.name, architecture, built)
         network.convention, network._weights_from = self.convention, self._weights_from
-        network._by_name = handed_out  # a variable keeps the name of the unit that it was made for
+        network._by_name = handed_out  # `variable.name` stays that of the unit that it was made for
         return network
 
     def without_unread_pixels(self) -> Network:

@@ -25,6 +25,7 @@ from resnet_lib import (
     explore,
     other_nets,
     tf_slim_compat,
+    weights,
 )
 from resnet_lib.engines import ENGINES
 from resnet_lib.graph_cost import graph_cost
@@ -596,6 +597,30 @@ def test_a_rewired_network_shares_the_variables(rewirable):
     assert np.abs(network(x) - before).max() > 1e-3
     beta.assign_sub(tf.ones_like(beta))
     assert network.rewired({"block1": [1, 1]}).cost() == rewirable.rewired({"block1": [3, 3]}).cost()
+
+
+@pytest.mark.parametrize("order", [[2, 1, 3], [1, 3], [2, 2, 1]])
+def test_a_rewired_network_keeps_its_weights_by_the_names_of_its_own_units(rewirable, tmp_path, order):
+    x, path, network = images(2, 8, 8, 3), tmp_path / "weights.npz", rewirable.rewired({"block1": order})
+    values, logits = network.values(), network(x).numpy()
+    network.save(path)
+    assert np.array_equal(build(weights.architecture_in(path), weights=path)(x), logits)
+    for keep in (lambda: network.assign(values), lambda: network.load(path)):
+        for variable in network.variables:
+            variable.assign(variable * 2)
+        keep()
+        assert np.array_equal(network(x), logits)
+
+
+def test_two_values_for_a_unit_that_is_repeated_are_refused(rewirable, tmp_path):
+    path, network = tmp_path / "weights.npz", rewirable.rewired({"block1": [2, 2]})
+    before = network.values()
+    build(network.architecture, seed=3).save(path)
+    first, second = (f"net/block1/unit_{i}/basic_v2/conv1/weights" for i in (1, 2))
+    for give in (lambda: network.assign(before | {second: before[second] + 1}), lambda: network.load(path)):
+        with pytest.raises(ValueError, match=f"has two values for one variable, under {first} and under {second}"):
+            give()
+    assert all(np.array_equal(before[name], value) for name, value in network.values().items())
 
 
 def test_an_order_that_does_not_fit_is_named(rewirable):
