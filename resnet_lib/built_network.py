@@ -128,6 +128,7 @@ class Network(tf.Module):
     def end_points(self, images: Any) -> dict[str, tf.Tensor]:
         """Every named tensor of the network for these images: dict of name -> tensor, without the network's scope:
         "block1/unit_1/bottleneck_v2/conv1", "block1", ..., "predictions". Raises what calling the network raises."""
+        _refuse_in_keras_layer()
         values = with_an_image(self._all_end_points, checked_images(images, self._input.shape))
         return {name.removeprefix(self.name + "/"): value for name, value in values.items()}
 

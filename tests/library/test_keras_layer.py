@@ -71,15 +71,16 @@ def test_a_network_that_keras_would_not_train_says_so():
     net = network()
 
     class Holds(keras.Model):
-        def __init__(self):
+        def __init__(self, use):
             super().__init__()
-            self.net = net
+            self.use = use
 
         def call(self, x):
-            return self.net(x)
+            return self.use(x)
 
-    with pytest.raises(RuntimeError, match=r"the Keras layer 'holds' calls a Network.*keras_layer\(network\)"):
-        Holds()(X)
+    for use in (net, lambda x: net.end_points(x)["b"]):
+        with pytest.raises(RuntimeError, match=r"the Keras layer 'holds.*' calls a Network.*keras_layer\(network\)"):
+            Holds(use)(X)
     with pytest.raises(ValueError, match="images must be an array or a tensor of real numbers, got a KerasTensor"):
         net(keras.Input([8, 8, 3]))
     fixed = keras.Sequential([keras.layers.Lambda(net.freeze())])
