@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Frozen:
     """A network for inference only: `frozen(images)` gives what `network(images)` gave when it was frozen.
 
-    name, input_shape: those of the network; cost(), widest(): of what is computed here; engine, requested_precision: as asked
-    for; precision: the one that runs, which on a processor without bfloat16 may be another. Made by `Network.freeze`; goes to
-    `timing.time_forward` like a Network.
+    name, input_shape: those of the network; cost(), widest(): of what is computed here; engine: the one that runs, for "auto"
+    the one that was chosen; requested_precision: as asked for; precision: the one that runs, which on a processor without
+    bfloat16 may be another. Made by `Network.freeze`; goes to `timing.time_forward` like a Network.
     """
 
     def __init__(self, network: Network, precision: str = "float32", engine: str = "tf"):
@@ -35,7 +35,7 @@ class Frozen:
         self._widest = network.widest() if sized else None
 
     def __call__(self, images: Any) -> tf.Tensor:
-        """As `Network.__call__`, with its shapes, checks and errors."""
+        """As `Network.__call__`, with its shapes, checks and errors, but also within a layer of Keras: nothing here trains."""
         return with_an_image(self.forward, checked_images(images, self.input_shape))
 
     def forward(self, images: tf.Tensor) -> tf.Tensor:
