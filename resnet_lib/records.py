@@ -17,6 +17,7 @@ from datetime import datetime
 from importlib import metadata
 from numbers import Integral, Real
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock
@@ -154,7 +155,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path`, in one step, when it is whole: a process that is killed before
     that leaves the old file. Raises OSError where it cannot be written or the old one is protected."""
     path = Path(path).resolve()
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside = path.with_name(f"{path.name}.{token_hex(4)}")  # its own, for threads may share the path
     try:
         with open(beside, "wb") as file:
             yield file

@@ -302,6 +302,15 @@ def test_any_file_is_replaced_whole_through_its_link(path, tmp_path):
     assert path.read_bytes() == b"new" and names(tmp_path) == {"rows.csv", "link"}
 
 
+def test_two_who_write_to_one_path_at_once_share_no_file(path, tmp_path):
+    with records.replacing(path) as first:
+        first.write(b"the first")
+        with records.replacing(path) as second:
+            second.write(b"the second")
+        assert path.read_bytes() == b"the second"
+    assert path.read_bytes() == b"the first" and names(tmp_path) == {"rows.csv"}
+
+
 def test_line_ends_and_permissions_of_a_file_are_kept(stored, path):
     path.write_bytes(TEXT.replace("\n", "\r\n").encode())
     path.chmod(0o640)
