@@ -74,7 +74,7 @@ def shapes(layers: list[Layer]) -> Counter[Shape]:
     for layer in layers[1:]:
         if layer.kind == "conv":
             found[_shape(layer, before)] += 1
-        if "/shortcut" not in layer.name:  # which stands before the path, and reads what the path reads
+        if not layer.on_shortcut:  # which stands before the path, and reads what the path reads
             before = layer
     return found
 

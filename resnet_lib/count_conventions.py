@@ -108,7 +108,7 @@ def _elements(layers: list[Layer]) -> Elements:
         macs=sum(layer.macs for layer in convolutions),
         bias=numbers(layer for layer in convolutions if layer.params > _weights(layer)),
         norm=numbers(norms),
-        relu=numbers(layer for layer in norms if "shortcut" not in layer.name),
+        relu=numbers(layer for layer in norms if not layer.on_shortcut),
         pool=numbers(layer for layer in pools if layer.kernel > 1),
         subsample=numbers(layer for layer in pools if layer.kernel == 1),
         mean=sum(layer.kernel**2 * layer.outputs for layer in layers if layer.kind == "global_pool"),

@@ -37,6 +37,14 @@ class Layer(NamedTuple):
         return self.size_out[0] * self.size_out[1] * self.channels_out
 
     @property
+    def on_shortcut(self) -> bool:
+        """Whether it stands on the shortcut of a unit, beside the residual path. Only the end of its name says so: a Block may
+        have any name, such as "stage/shortcut"."""
+        around, _, last = self.name.rpartition("/")
+        place = around if self.kind == "multiply" or last == "BatchNorm" else self.name
+        return self.kind != "add" and place.endswith("/shortcut")
+
+    @property
     def label(self) -> str:
         """The layer in a few words, as a picture has room for: "3x3 conv 64 /2", "BN", "+"."""
         stride = f" /{self.stride}" if self.stride > 1 else ""

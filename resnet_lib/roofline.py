@@ -98,8 +98,16 @@ class Prediction(NamedTuple):
         return self.batch_size / self.seconds
 
     def seconds_of(self, scope: str) -> float:
-        """The bound of "root", of "classifier", of a block ("block1") or of a unit ("block1/unit_2"), for a batch."""
-        return sum(bound.seconds for bound in self.bounds if f"{bound.kernel.group}/".startswith(f"{scope}/"))
+        """The bound of "root", of "classifier", of a block ("block1") or of a unit ("block1/unit_2"), for a batch. Raises
+        ValueError for a scope that is none of the network's."""
+        if scope in ("root", "classifier"):  # a Block may be called "root/1"; what a network lacks takes no time
+            return sum(bound.seconds for bound in self.bounds if bound.kernel.group == scope)
+        inside = [bound.seconds for bound in self.bounds if f"{bound.kernel.group}/".startswith(f"{scope}/")]
+        if not inside:
+            raise ValueError(
+                f"scope must be 'root', 'classifier' or that of a block or a unit of {self.network}, got {scope!r}"
+            )
+        return sum(inside)
 
     @property
     def memory_bound_share(self) -> float:

@@ -107,7 +107,7 @@ class _Flow:
         shortcut, net, gate = x, start, None
         convolutions = sum(layer.kind == "conv" and layer.name.startswith(f"{scope}/conv") for layer in layers)
         for layer in layers:
-            part = layer.name.removeprefix(f"{scope}/")
+            part = layer.name[len(scope) + 1 :]  # nothing of the sum, whose name is the scope
             if part.startswith("shortcut"):
                 shortcut = self._add(layer, start if layer.kind == "conv" else shortcut)
             elif part.startswith("squeeze"):

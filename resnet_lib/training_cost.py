@@ -57,7 +57,7 @@ def kept_activations(architecture: str | Architecture | list[Block], **changes: 
     kept = 0
     for layer in layers:
         kept += _copied(layer, before) + _read_again(layer, net.version, sums, f"{layer.name}/BatchNorm" in names)
-        if "/shortcut" not in layer.name:
+        if not layer.on_shortcut:
             before = layer
     return kept
 
@@ -81,7 +81,7 @@ def _read_again(layer: Layer, version: int, sums: bool, normalized: bool) -> int
         # By its BN; by the max pooling or the first BN after the root; by the next unit's BN, in V2 without sums.
         by_batch_norm = normalized or layer.name == "conv1" or (version == 2 and not sums and layer.name != "logits")
         return layer.outputs if by_batch_norm else 0
-    if layer.kind == "batch_norm" and "/shortcut" not in layer.name:
+    if layer.kind == "batch_norm" and not layer.on_shortcut:
         return layer.outputs  # of its ReLU; in V1, for the last BN of a unit, of the ReLU after the sum
     if layer.kind == "add" and version == 2:
         return layer.outputs  # V2 normalizes the sum; V1 needs only its ReLU's output

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from experiments.layer_times import shapes
 from resnet_lib import (
     ARCHITECTURES,
     Architecture,
@@ -21,6 +22,8 @@ from resnet_lib import (
 )
 from resnet_lib.architectures import CIFAR_ROOT, IMAGENET_ROOT, get_architecture, staged_blocks
 from resnet_lib.blocks import TAKEN_SCOPES
+from resnet_lib.count_conventions import elements
+from resnet_lib.training_cost import kept_activations
 from resnet_lib.units import as_unit
 
 UNITS = {
@@ -240,6 +243,18 @@ def test_every_part_of_a_network_has_a_taken_name():
         assert parts <= set(TAKEN_SCOPES)
     rows = {row.name for row in explore("resnet_v2_50").rows} - {"block1", "block2", "block3", "block4"}
     assert rows <= set(TAKEN_SCOPES)
+
+
+@pytest.mark.parametrize("unit", ["bottleneck_v1", "bottleneck_v2"])
+@pytest.mark.parametrize("scope", ["shortcut_study", "stage/shortcut", "squeeze", "root/1", "classifier/BatchNorm"])
+def test_nothing_depends_on_what_a_block_is_called(scope, unit):
+    def counted(scope):
+        block = Block(scope, unit, [(8, 2, 1), (16, 4, 2)])
+        net = Architecture("net", (block,), Root(8, 3, 1, 2), image_size=16)
+        rows = explore(net, device="H200").rows
+        return elements(net), kept_activations(net), shapes(trace(net)), [row.least_ms for row in rows]
+
+    assert counted(scope) == counted("block1")
 
 
 def test_lists_of_any_kind_are_taken():

@@ -141,6 +141,16 @@ def test_devices_have_a_source_and_precisions_of_known_size():
         assert float(row["peak_tflops"]) == pytest.approx(DEVICES[device].tflops[row["precision"]], rel=1e-3)
 
 
+def test_seconds_are_those_of_a_part_of_the_network():
+    found = predict("resnet_v1_50")
+    parts = ["root", "block1", "block2", "block3", "block4", "classifier"]
+    assert sum(map(found.seconds_of, parts)) == pytest.approx(found.seconds)
+    assert 0 < found.seconds_of("block1/unit_2") < found.seconds_of("block1")
+    for scope in ("block9", "block", "block1/unit_4", "", "conv1"):
+        with pytest.raises(ValueError, match=f"scope must be 'root', .* of resnet_v1_50, got '{scope}'"):
+            found.seconds_of(scope)
+
+
 def test_its_name_says_what_was_predicted():
     text = repr(predict("resnet_v2_152", "H200", 32, "bfloat16"))
     for part in ("resnet_v2_152", "H200", "batch 32", "bfloat16", "fused: sum", "ms", "images/s"):
