@@ -28,6 +28,7 @@ from .network import Network, build, network_function
 from .recipe import Recipe, given_recipe
 from .records import replacing
 from .training_graph import GradientChange, TrainingGraph
+from .units import UnitKind
 
 
 class Epoch(NamedTuple):
@@ -80,9 +81,29 @@ def _fingerprint(architecture, recipe, data, seed, start=MappingProxyType({}), c
     content = hashlib.sha256()
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels, *start.values()):
         content.update(np.ascontiguousarray(array))
-    description = re.sub(r" at 0x[0-9a-f]+", "", repr(architecture))  # of a unit function of one's own: its address
-    changed = [change_gradients.__qualname__] if change_gradients else []
-    return json.dumps([description, asdict(recipe), content.hexdigest()[:16], seed, *changed])
+    kinds = [block.unit_fn for block in architecture.blocks if isinstance(block.unit_fn, UnitKind)]
+    own = [kind.builder for kind in kinds if callable(kind.builder)]
+    functions = [_known_by(function, []) for function in (*own, change_gradients) if function]
+    return json.dumps([_printed(architecture), asdict(recipe), content.hexdigest()[:16], seed, *functions])
+
+
+def _known_by(value, seen):
+    """A function as text: its name, its defaults and what it closes over; of functions among these the same, of other values
+    how they print. seen: the functions that are described already."""
+    if not isfunction(value):
+        return _printed(value)
+    if value in seen:
+        return value.__qualname__
+    seen.append(value)
+    closed_over = [cell.cell_contents for cell in value.__closure__ or ()]
+    values = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *closed_over]
+    texts = [_known_by(inner, seen) for inner in values]
+    return f"{value.__qualname__}({', '.join(texts)})" if texts else value.__qualname__
+
+
+def _printed(value):
+    """How a value prints, without the addresses, which are others in another process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _save(path, fingerprint, history, graph):
@@ -135,11 +156,13 @@ def train(
     so. recipe: a Recipe, None for its defaults; seed: of the weights and of the order of the images: the same seed
     gives the same run, to the last bit on small images or when `threads` is given, up to the rounding of sums in an order
     that varies otherwise. checkpoint: a file that holds the run after each epoch; a call that finds it goes on from there
-    and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused.
+    and ends as an unbroken run does (but for dropout, which draws anew), and the file of another run is refused. It knows
+    a unit function of one's own, and `change_gradients`, by name, defaults and what they close over, as that prints, and not by
+    their code.
     threads: of TensorFlow, None for all. progress: show a bar. observe: called with the number of steps taken and the graph,
     before the first step and after each; a run that goes on from a checkpoint begins after those that it has taken.
     change_gradients: a function (gradients, variables) -> gradients, lists in one order, which the optimizer takes in place of
-    those of the loss: to clip them, say. A checkpoint knows it by its name.
+    those of the loss: to clip them, say.
     A loss or a gradient that is no longer finite ends the run; `History.error` says where.
     Raises, before anything is built, what `data.checked` does, ValueError for a batch larger than the training data, a
     seed below 0 and a checkpoint that is damaged or of another run, and TypeError for arguments of other types; then

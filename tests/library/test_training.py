@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments import leaky
 from resnet_lib import Architecture, Block, Root, cifar_architecture, training
 from resnet_lib.data import digits
 from resnet_lib.network import network_function
@@ -237,6 +238,25 @@ def test_a_run_is_known_again_in_another_process_with_a_unit_function_of_ones_ow
     block = TINY.blocks[0]._replace(unit_fn=UnitKind("own", BasicUnit, 1, options=("shortcut",), builder=own))
     fingerprint = training._fingerprint(replace(TINY, blocks=(block,)), QUICK, SMALL, 0)
     assert "own" in fingerprint and "0x" not in fingerprint
+
+
+def test_a_run_is_told_from_one_of_the_same_function_with_another_number():
+    """Of a unit function behind tf-slim's decorator, and of a change of the gradients."""
+
+    def clipped(norm, change=halved):
+        def clip(gradients, variables, axis=None):
+            return [gradient * norm for gradient in change(gradients, variables)]
+
+        return clip
+
+    def run(slope, norm=None):
+        net = leaky.architecture("plain", 8, slope)
+        return training._fingerprint(net, QUICK, SMALL, 0, {}, norm and clipped(norm))
+
+    assert run(0.1) == run(0.1) != run(0.5)
+    assert len({run(0.1), run(0.1, 1.0), run(0.1, 2.0)}) == 3 and run(0.1, 2.0) == run(0.1, 2.0)
+    assert "0x" not in run(0.1, 2.0)
+    assert json.loads(training._fingerprint(TINY, QUICK, SMALL, 0, {}, halved))[0::4] == [repr(TINY), "halved"]
 
 
 def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(tmp_path, monkeypatch, unbroken):
