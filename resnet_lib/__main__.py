@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from .engines import ENGINES, PRECISIONS
 from .units import SHORTCUTS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .network import Network
     from .timing import Timing
 
@@ -139,8 +142,19 @@ def _sweep(args):
 
     recipe = Recipe(**_given(args, RECIPE))
     table = sweep(args.csv, args.families, args.layers, args.seeds, recipe, args.dataset, args.jobs, progress=True)
-    errors = table.groupby(["family", "layers"])[["train_error", "test_error"]].agg(["mean", "std", "count"])
+    asked = {"family": args.families, "layers": args.layers, "seed": args.seeds, "dataset": [args.dataset]}
+    rows = _rows_of(table, asked | {name: [value] for name, value in asdict(recipe).items()})
+    errors = rows.groupby(["family", "layers"])[["train_error", "test_error"]].agg(["mean", "std", "count"])
     print(errors.to_string(float_format="{:.3f}".format))
+
+
+def _rows_of(table: pd.DataFrame, asked: dict[str, list]) -> pd.DataFrame:
+    """The rows with one of the asked values in each of these columns, compared as the file prints them: a file may hold other
+    experiments, and a mean over two of them says nothing."""
+    from .records import printed
+
+    values = {column: [*map(printed, wanted)] for column, wanted in asked.items()}
+    return table[table[[*asked]].map(printed).isin(values).all(axis=1)]
 
 
 def parser() -> argparse.ArgumentParser:

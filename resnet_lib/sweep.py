@@ -141,9 +141,9 @@ def sweep(
 ) -> pd.DataFrame:
     """Runs what is missing of families x layers x seeds, each with one thread, and adds a row a run: pandas.DataFrame.
 
-    csv_path: made, with its folder, if it is not there; rows of other recipes and grids stay. families, layers, seeds: of
-    each one or several. n_jobs: processes at a time, as of `joblib.Parallel`; None takes what `joblib.parallel_config`
-    says, else one.
+    csv_path: made, with its folder, if it is not there; rows of other recipes, datasets and grids stay, and the DataFrame has
+    them too, as that of `results` has. families, layers, seeds: of each one or several. n_jobs: processes at a time, as of
+    `joblib.Parallel`; None takes what `joblib.parallel_config` says, else one.
     A run that ends in an exception is a row with its error; the next call runs it again, and the new row takes the place
     of that one. A run that diverged is a result, and stays. When a local process is killed, what it ran is run again,
     twice at most.

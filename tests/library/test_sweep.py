@@ -74,6 +74,28 @@ def test_the_command_takes_every_field_of_the_recipe_and_each_makes_the_run(tmp_
     assert list(results(tmp_path / "s.csv").augment) == [4, 0] and "train_error" in capsys.readouterr().out
 
 
+def test_the_command_prints_means_over_the_runs_that_were_asked_for_and_no_others(tmp_path, monkeypatch, capsys):
+    """The training error that a run makes up is its learning rate, over a hundred on another dataset."""
+
+    def run_one(*args):
+        row = instant(*args)
+        return {**row, "train_error": row["learning_rate"] / (1 if row["dataset"] == "digits" else 100)}
+
+    def printed(*options):
+        main(["sweep", str(tmp_path / "s.csv"), "--families", "plain", "--layers", "8", *options])
+        _, _, _, row = capsys.readouterr().out.splitlines()
+        return row.split()[2:5]  # mean, standard deviation and number of the training errors
+
+    monkeypatch.setattr(sweep_module, "run", run_one)
+    rate = 0.1234567  # the file keeps six digits
+    assert printed("--seeds", "0", "1", "--learning-rate", str(rate)) == ["0.123", "0.000", "2"]
+    assert printed("--seeds", "0", "--learning-rate", str(rate), "--momentum", "0") == ["0.123", "NaN", "1"]
+    assert printed("--seeds", "0", "1", "--learning-rate", "1") == ["1.000", "0.000", "2"]
+    assert printed("--seeds", "1", "2", "--learning-rate", "1", "--dataset", "fashion_14") == ["0.010", "0.000", "2"]
+    assert printed("--seeds", "2", "--learning-rate", "1") == ["1.000", "NaN", "1"]
+    assert len(results(tmp_path / "s.csv")) == 8
+
+
 def test_a_failed_run_is_a_row_with_its_error(tmp_path, monkeypatch):
     monkeypatch.setitem(FAMILIES, "broken", lambda layers: 1 / 0 if layers == 13 else FAMILIES["plain"](8))
     row = run("broken", 13, 0, QUICK)
