@@ -18,7 +18,9 @@ class Layer(NamedTuple):
     """
 
     name: str
-    kind: str  # "input", "conv", "batch_norm", "max_pool", "zero_pad", "multiply", "add" or "global_pool"
+    # "input", "conv", "batch_norm", "max_pool", "zero_pad", "multiply", "add" or "global_pool"; in the drawing of a unit "relu"
+    # and "sigmoid" too.
+    kind: str
     kernel: int
     stride: int
     rate: int
@@ -55,9 +57,11 @@ class Layer(NamedTuple):
         if self.kind == "multiply":
             factor = self.name.rsplit("/", 1)[1]
             return factor if factor == "dropout" else f"times {factor}"
-        words = {"batch_norm": "BN", "relu": "ReLU", "add": "+", "global_pool": "mean", "sigmoid": "sigmoid"}
-        words |= {"max_pool": f"subsample{stride}", "zero_pad": f"zeros to {self.channels_out}"}
-        return words[self.kind]
+        if self.kind == "max_pool":  # of a window of one pixel there is no maximum
+            return f"{self.kernel}x{self.kernel} max pool{stride}" if self.kernel > 1 else f"subsample{stride}"
+        words = {"batch_norm": "BN", "relu": "ReLU", "add": "+", "global_pool": "mean"}
+        words["zero_pad"] = f"zeros to {self.channels_out}"
+        return words.get(self.kind, self.kind)
 
 
 def input_layer(name: str, size: tuple[int, int], channels: int) -> Layer:

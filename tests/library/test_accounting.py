@@ -3,7 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_lib import ARCHITECTURES, Block, cost, trace
+from resnet_lib.architectures import get_architecture
 from resnet_lib.blocks import ROOT_POOLING
+from resnet_lib.units import SHORTCUTS
 
 # Trainable parameters and MACs of an image, 224x224 and 1000 classes, CIFAR's 32x32 and 10, in each network's own layout.
 EXACT = {
@@ -114,6 +116,16 @@ def test_groups_divide_the_weights_of_the_3x3_and_nothing_else():
     middle = next(layer for layer in trace(grouped) if layer.name.endswith("conv2"))
     assert (middle.groups, middle.label) == (32, "3x3 conv 128, 32 groups")
     assert all(layer.groups == 1 for layer in trace(grouped) if layer is not middle and layer.name != middle.name)
+
+
+def test_every_layer_has_a_label():
+    labels = [layer.label for layer in trace("resnet_v1_cifar_20", shortcut="A")]
+    assert labels[:6] == ["input", "3x3 conv 16", "BN", "3x3 conv 16", "BN", "3x3 conv 16"]
+    layers = {layer.name: layer.label for layer in trace("resnet_v2_50")}
+    assert (layers["images"], layers["pool1"], layers["pool5"]) == ("input", "3x3 max pool /2", "mean")
+    assert layers["block1/unit_3/bottleneck_v2/shortcut"] == "subsample /2"
+    networks = [*ARCHITECTURES, *(get_architecture("resnet_v1_18", shortcut=shortcut) for shortcut in SHORTCUTS)]
+    assert all(layer.label for network in networks for layer in trace(network))
 
 
 def test_a_network_that_is_not_a_list_of_blocks_is_counted_from_its_graph():
