@@ -132,15 +132,16 @@ def predict(
 ) -> Prediction:
     """The least time of a forward pass: Prediction.
 
-    device: one of DEVICES or a Device; precision: one that it has a peak for; fused: one of `traffic.FUSED`, what runs as one
-    kernel; in_cache: whether what fits into the device's cache is kept there, so that only a tensor, or the weights together,
-    larger than it go through memory. False takes memory for all, as a roofline is usually drawn; then it is no lower bound
-    where much fits. changes: as in `accounting.trace`. FLOPs are 2 x MACs, so all but convolutions compute in no time.
+    device: one of DEVICES or a Device; precision: one of BYTES that it has a peak for; fused: one of `traffic.FUSED`, what
+    runs as one kernel; in_cache: whether what fits into the device's cache is kept there, so that only a tensor, or the weights
+    together, larger than it go through memory. False takes memory for all, as a roofline is usually drawn; then it is no lower
+    bound where much fits. changes: as in `accounting.trace`. FLOPs are 2 x MACs, so all but convolutions compute in no time.
     Raises ValueError or TypeError naming the argument at fault.
     """
     if not isinstance(device, Device):
         device = DEVICES[one_of("device", device, DEVICES)]
     one_of("precision", precision, device.tflops)
+    one_of("precision", precision, BYTES)
     one_of("in_cache", in_cache, (True, False))
     batch_size = positive_int("batch_size", batch_size)
     net = get_architecture(architecture, **changes)

@@ -162,6 +162,7 @@ def test_its_name_says_what_was_predicted():
     [
         ({"device": "abacus"}, "device must be one of"),
         ({"precision": "int8", "device": "V100"}, "precision must be one of"),
+        ({"precision": "fp8", "device": SLOW._replace(tflops={"fp8": 1})}, "precision must be one of .*'int8'"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"fused": "all"}, "fused must be one of"),
         ({"layout": "mine"}, "layout must be one of"),
