@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import time
+from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -86,14 +87,18 @@ def median_spread(samples_ms: Sequence[float]) -> float:
     """How sure the median is: half the width of the interval between the samples of the ranks n/2 - sqrt(n)/2 and n/2 +
     sqrt(n)/2, over the median. It holds the median of endless sampling about two times out of three, whatever the distribution
     (David and Nagaraja 2003, *Order Statistics*, section 7.1). Infinite for fewer than five samples."""
-    samples_ms = [real_number("samples_ms", sample) for sample in list_of("times", "samples_ms", samples_ms)]
-    number = len(samples_ms)
+    return _spread(sorted(real_number("samples_ms", sample) for sample in list_of("times", "samples_ms", samples_ms)))
+
+
+def _spread(ordered: Sequence[float]) -> float:
+    """`median_spread` of samples in ascending order. It looks at four of them, so that it can be asked after each sample."""
+    number = len(ordered)
     if number < 5:
         return math.inf
-    ordered = sorted(samples_ms)
     low = math.floor((number - math.sqrt(number)) / 2)
     high = math.ceil((number + math.sqrt(number)) / 2) - 1
-    return (ordered[high] - ordered[low]) / 2 / float(np.median(ordered))
+    median = (ordered[(number - 1) // 2] + ordered[number // 2]) / 2
+    return (ordered[high] - ordered[low]) / 2 / median
 
 
 SURE = 0.01  # spread of the median at which `time_forward` has seen enough
@@ -106,9 +111,13 @@ def _samples_ms(call, num_batches, seconds, clock, progress, name):
         steps = trange(num_batches, desc=name, unit="batch", disable=not progress, leave=False)
         return [_sample_ms(call, clock) for _ in steps]
     samples: list[float] = []
+    ordered: list[float] = []  # the same in ascending order
+    total = 0.0
     with tqdm(desc=name, unit="batch", disable=not progress, leave=False) as steps:
-        while median_spread(samples) > SURE and (not samples or sum(samples) < seconds * 1e3):
+        while _spread(ordered) > SURE and (not samples or total < seconds * 1e3):
             samples.append(_sample_ms(call, clock))
+            insort(ordered, samples[-1])
+            total += samples[-1]
             steps.update()
     return samples
 

@@ -1,4 +1,5 @@
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -144,6 +145,22 @@ def test_it_samples_until_the_median_is_sure_or_its_time_is_over(network, quick_
     assert samples(Durations(100.0)) == (100_000,)  # one at least, however long it takes
     with pytest.raises(ValueError, match="seconds must be a number"):
         samples(Durations(1.0), seconds=-1)
+
+
+def test_what_a_sample_costs_does_not_grow_with_their_number():
+    """Counted in calls of functions, while every other sample takes three times as long and the median is never sure."""
+
+    def calls(number):
+        events = []
+        sys.setprofile(lambda frame, event, arg: events.append(event))
+        try:
+            samples = timing._samples_ms(lambda: None, None, 2 * number, Durations(1.0, 3.0), False, "net")
+        finally:
+            sys.setprofile(None)
+        assert len(samples) == number
+        return sum(event in ("call", "c_call") for event in events)
+
+    assert calls(400) < 5 * calls(100)
 
 
 def test_the_best_of_some_runs_is_kept():
