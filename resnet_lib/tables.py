@@ -3,7 +3,7 @@ networks that are not lists of Blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -34,15 +34,16 @@ def depth_table(
     architectures: names, Architectures or lists of Blocks; None takes the five of that table, 18 to 152 layers, in the
     paper's stride layout. The index is the stage and the size at which it works. The last rows hold the layers with
     weights and the MACs (the paper's "FLOPs") of an image; of a network that is not a list of Blocks ("vgg_16") there are
-    the MACs alone, which its graph gives. Other arguments as in `accounting.trace`.
+    the MACs alone, which its graph gives. Other arguments as in `accounting.trace`. A layout and a shortcut are for the
+    networks that are lists of Blocks; where there is none, they are refused. Raises ValueError or TypeError naming the
+    argument at fault.
     """
     if architectures is None:
         architectures = _TABLE_1
         changes["layout"] = changes.get("layout") or "paper"
     names = []
     columns = []  # of each network: (place in the table, stage, size) -> cell
-    for architecture in _listed(architectures):
-        name, net, counted = _described(architecture, image_size, num_classes, changes)
+    for name, net, counted in _described(_listed(architectures), image_size, num_classes, changes):
         names.append(name)
         totals = {
             (998, "layers", ""): str(net.layers) if net else "",
@@ -69,15 +70,19 @@ def _listed(architectures: Network | Sequence[Network]) -> list[Network]:
 
 
 def _described(
-    architecture: Network, image_size: Size, num_classes: int | str | None, changes: dict[str, Any]
-) -> tuple[str, Architecture | None, Cost]:
-    """The name, Architecture and Cost of a network. One that is not a list of Blocks has no Architecture, and layouts and
-    shortcuts mean nothing to it."""
-    if isinstance(architecture, str) and architecture in OTHER_NETS:
-        channels_in = changes.get("channels_in", 3)
-        return architecture, None, cost(architecture, image_size, num_classes, channels_in=channels_in)
-    net = get_architecture(architecture, image_size, num_classes, **changes)
-    return net.name, net, cost(net)
+    networks: list[Network], image_size: Size, num_classes: int | str | None, changes: dict[str, Any]
+) -> Iterator[tuple[str, Architecture | None, Cost]]:
+    """The name, Architecture and Cost of each network. One that is not a list of Blocks has no Architecture; layouts and
+    shortcuts are for the networks beside it that are. `cost` refuses all else that only Blocks have."""
+    others = [isinstance(network, str) and network in OTHER_NETS for network in networks]
+    dropped = () if all(others) else ("layout", "shortcut")
+    for_others = {name: value for name, value in changes.items() if name not in dropped}
+    for network, other in zip(networks, others, strict=True):
+        if other:
+            yield network, None, cost(network, image_size, num_classes, **for_others)
+        else:
+            net = get_architecture(network, image_size, num_classes, **changes)
+            yield net.name, net, cost(net)
 
 
 def _stages(net: Architecture) -> dict[tuple[int, str, str], str]:
@@ -130,12 +135,12 @@ def cost_table(
 
     architectures: names, Architectures or lists of Blocks; None takes every named one that is a list of Blocks. Names of
     `other_nets.OTHER_NETS` ("vgg_16", "inception_v3", ...) are counted from their graphs, which loads TensorFlow; they have
-    no Blocks, and so no layers, layout or shortcut here. Other arguments as in `accounting.trace`. pandas.DataFrame indexed
-    by name. weights_mb: 4 bytes a parameter, 10^6 bytes a megabyte.
+    no Blocks, and so no layers, layout or shortcut here. Other arguments, and errors, as in `depth_table`. pandas.DataFrame
+    indexed by name. weights_mb: 4 bytes a parameter, 10^6 bytes a megabyte.
     """
     rows = []
-    for architecture in _listed(ARCHITECTURES if architectures is None else architectures):
-        name, net, counted = _described(architecture, image_size, num_classes, changes)
+    networks = _listed(ARCHITECTURES if architectures is None else architectures)
+    for name, net, counted in _described(networks, image_size, num_classes, changes):
         known = [net.layers, net.layout or "", net.shortcut] if net else [None, "", ""]
         rows.append([name, *known, *counted, 4 * counted.params / 1e6])
     columns = ["network", "layers", "layout", "shortcut", *Cost._fields, "weights_mb"]

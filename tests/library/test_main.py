@@ -169,6 +169,7 @@ def test_the_help_of_a_sweep_knows_the_recipe():
         (["table", "resnet_v2_49"], "error: no network is called 'resnet_v2_49'; near are 'resnet_v2_"),
         (["cost", "resnet_v2_50", "--image-size", "0"], "error: image_size must be a positive whole number, got 0"),
         (["time", "vgg_16", "--layout", "paper"], "error: layout: 'vgg_16' is not a list of Blocks; got 'paper'"),
+        (["cost", "vgg_16", "--layout", "paper"], "error: layout: 'vgg_16' is not a list of Blocks; got 'paper'"),
         (["time", *SMALL, "--batch-size", "0"], "error: batch_size must be a positive whole number, got 0"),
     ],
 )

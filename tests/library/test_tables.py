@@ -161,6 +161,17 @@ def test_tables_take_every_option_of_a_network():
 
 
 @pytest.mark.parametrize("make", [cost_table, depth_table])
+def test_networks_without_blocks_refuse_what_only_blocks_have(make):
+    """But for a layout and a shortcut in a table with others, whose they are."""
+    for options in ({"output_stride": 8}, {"chanels_in": 1}, {"layout": "paper"}, {"shortcut": "A"}):
+        with pytest.raises(ValueError, match=f"{min(options)}: 'alexnet_v2' is not a list of Blocks; got "):
+            make(["alexnet_v2", "alexnet_v2"], **options)
+    with pytest.raises(ValueError, match="output_stride: 'alexnet_v2' is not a list of Blocks; got 8"):
+        make(["alexnet_v2", "plain_18"], output_stride=8)
+    assert len(make(["alexnet_v2", "plain_18"], layout="paper", shortcut="A", channels_in=1))
+
+
+@pytest.mark.parametrize("make", [cost_table, depth_table])
 def test_what_is_no_network_is_named(make):
     with pytest.raises(TypeError, match="architectures must be a name, .*, or a list of these, got 50"):
         make(50)
