@@ -37,7 +37,7 @@ CHANGES = ("image_size", "num_classes", "layout", "shortcut")
 # The fields of training.Recipe, which this module does not import, for that loads TensorFlow: type and help.
 RECIPE = {
     "epochs": (int, "times that a run goes through the training images (default: 15)"),
-    "batch_size": (int, "images a step (default: 128)"),
+    "batch_size": (int, "images a step, or more, for an epoch is of equal batches (default: 128)"),
     "learning_rate": (float, "of the first half; then a tenth, from three quarters on a hundredth (default: 0.1)"),
     "momentum": (float, "of the gradient descent (default: 0.9)"),
     "weight_decay": (float, "factor of the penalty on large weights (default: 0.0001)"),

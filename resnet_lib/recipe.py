@@ -25,10 +25,12 @@ class Recipe:
     """How to train. He et al. 2015, section 4.2, use 0.1, 0.9, 0.0001, batches of 128, and a tenth of the learning rate
     after half and three quarters of the training.
 
-    warm_up: a learning rate of a tenth for so many epochs at first (they need it for 110 layers). batch_norm_decay: 0.997
-    is tf-slim's, for hundreds of thousands of steps; with hundreds, the moving averages would lag behind. augment: zero
-    pixels put on each side of a training image before it is cropped at random and, half of the time, mirrored (they use 4
-    on CIFAR-10); 0 leaves the images as they are. Numbers of NumPy become Python's.
+    batch_size: images a step, at least: an epoch of n images is n // batch_size batches, equal to one image, so that none is
+    left over. 1,500 images make one batch for 800, and two for 750. warm_up: a learning rate of a tenth for so many epochs at
+    first (they need it for 110 layers). batch_norm_decay: 0.997 is tf-slim's, for hundreds of thousands of steps; with
+    hundreds, the moving averages would lag behind. augment: zero pixels put on each side of a training image before it is
+    cropped at random and, half of the time, mirrored (they use 4 on CIFAR-10); 0 leaves the images as they are. Numbers of
+    NumPy become Python's.
     Raises ValueError, or TypeError for another type, naming the argument that has no such number.
     """
 

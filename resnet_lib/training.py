@@ -265,7 +265,7 @@ def _run_epoch(graph, data, recipe, epoch, seed, observe=None):
     """One pass over the training images in an order of its own: (mean gradient norms, None), or (None, why it stopped)."""
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(data.train_images))
-    batches = np.array_split(order, len(order) // recipe.batch_size)  # of batch_size or a little more, none left over
+    batches = np.array_split(order, len(order) // recipe.batch_size)  # each of batch_size or more
     norms = np.zeros(2)
     for step, batch in enumerate(batches, 1):
         images = _augmented(data.train_images[batch], recipe.augment, random)

@@ -64,6 +64,19 @@ def test_the_seed_makes_the_run(unbroken):
         assert train(TINY, SMALL, QUICK, seed=3, threads=threads) == unbroken
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "expected"),
+    [(200, [200]), (101, [200]), (100, [100] * 2), (60, [67, 67, 66]), (13, [14] * 5 + [13] * 10)],
+)
+def test_batches_are_equal_to_one_image_and_none_is_smaller_than_was_asked_for(batch_size, expected, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(training, "_augmented", lambda images, *_: sizes.append(len(images)) or images)
+    session = SimpleNamespace(run=lambda *_: [1.0, 1.0, 1.0])  # a loss and two norms
+    graph = SimpleNamespace(session=session, images="images", labels="labels", learning_rate="rate", step="step")
+    training._run_epoch(graph, SMALL, Recipe(batch_size=batch_size), epoch=0, seed=0)
+    assert sizes == expected
+
+
 def test_the_learning_rate_is_the_papers():
     recipe = Recipe(epochs=8, learning_rate=0.1, warm_up=1)
     rates = [recipe.learning_rate_at(epoch) for epoch in range(8)]
