@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import ARCHITECTURES, __version__, classify, cost, list_networks
 from .architectures import LAYOUTS
 from .engines import ENGINES, PRECISIONS
+from .recipe import Recipe
 from .units import SHORTCUTS
 
 if TYPE_CHECKING:
@@ -34,16 +35,16 @@ UNFROZEN = "unfrozen"  # the network as `build` gives it, which is no engine of 
 # The options that change a network; one that was not typed is not among the arguments.
 CHANGES = ("image_size", "num_classes", "layout", "shortcut")
 
-# The fields of training.Recipe, which this module does not import, for that loads TensorFlow: type and help.
+# What the fields of a Recipe are.
 RECIPE = {
-    "epochs": (int, "times that a run goes through the training images (default: 15)"),
-    "batch_size": (int, "images a step, or more, for an epoch is of equal batches (default: 128)"),
-    "learning_rate": (float, "of the first half; then a tenth, from three quarters on a hundredth (default: 0.1)"),
-    "momentum": (float, "of the gradient descent (default: 0.9)"),
-    "weight_decay": (float, "factor of the penalty on large weights (default: 0.0001)"),
-    "warm_up": (int, "epochs at the start with a tenth of the learning rate (default: 0)"),
-    "batch_norm_decay": (float, "of the moving averages of the batch norms (default: 0.9)"),
-    "augment": (int, "pixels by which training images are shifted, and then mirrored, at random (default: 0)"),
+    "epochs": "times that a run goes through the training images",
+    "batch_size": "images a step, or more, for an epoch is of equal batches",
+    "learning_rate": "of the first half; then a tenth, from three quarters on a hundredth",
+    "momentum": "of the gradient descent",
+    "weight_decay": "factor of the penalty on large weights",
+    "warm_up": "epochs at the start with a tenth of the learning rate",
+    "batch_norm_decay": "of the moving averages of the batch norms",
+    "augment": "pixels by which training images are shifted, and then mirrored, at random",
 }
 
 
@@ -138,7 +139,6 @@ def _range(timing: Timing) -> str:
 
 def _sweep(args):
     from .sweep import sweep
-    from .training import Recipe
 
     recipe = Recipe(**_given(args, RECIPE))
     table = sweep(args.csv, args.families, args.layers, args.seeds, recipe, args.dataset, args.jobs, progress=True)
@@ -224,9 +224,10 @@ def _sweep_options(command: argparse.ArgumentParser) -> None:
         "--dataset", default="digits", metavar="NAME", help="digits, fashion_14 or cifar10 (default: digits)"
     )
     command.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: 1)")
-    for name, (kind, help) in RECIPE.items():
+    for name, default in asdict(Recipe()).items():
         option = name.replace("_", "-")
-        command.add_argument(f"--{option}", type=kind, default=argparse.SUPPRESS, metavar="N", help=help)
+        help = f"{RECIPE[name]} (default: {default:g})"
+        command.add_argument(f"--{option}", type=type(default), default=argparse.SUPPRESS, metavar="N", help=help)
 
 
 def _where(error: Exception) -> traceback.FrameSummary:

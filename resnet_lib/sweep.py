@@ -21,8 +21,9 @@ from . import data
 from .architectures import Architecture, cifar_architecture
 from .blocks import Block
 from .checks import MAX_SEED, file_path, listed, one_of, positive_int, whole_number
+from .recipe import Recipe, given_recipe
 from .records import Records, now, versions
-from .training import Epoch, Recipe, given_recipe, train
+from .training import Epoch, train
 from .units import ORDERINGS, SHORTCUTS, UnitKind
 
 if TYPE_CHECKING:
