@@ -115,8 +115,9 @@ class Architecture:
 
     @property
     def layers(self) -> int:
-        """Layers with weights on the longest path: 3 a bottleneck, 2 a basic unit, the root convolution and the
-        classifier (He et al. 2015, Table 1): (3 + 4 + 6 + 3) * 3 + 2 = 50."""
+        """Layers with weights on the longest path: 3 a bottleneck, 2 a basic unit, the root convolution where there is a root,
+        and the classifier (He et al. 2015, Table 1): (3 + 4 + 6 + 3) * 3 + 2 = 50. The classifier counts where it is left out
+        as well: what gives the features of ResNet-50 is called ResNet-50."""
         convolutions = sum(len(unit.convolutions()) for block in self.blocks for unit in block.args)
         return convolutions + (self.root is not None) + 1
 

@@ -66,6 +66,10 @@ def test_a_network_without_a_root_has_a_layer_less():
     assert dataclasses.replace(ARCHITECTURES["resnet_v2_50"], root=None).layers == 49
 
 
+def test_a_network_without_its_classifier_keeps_the_layers_of_its_name():
+    assert get_architecture("resnet_v2_50", num_classes=None).layers == 50
+
+
 def test_each_network_has_the_units_layout_and_shortcut_of_its_source():
     for name, net in ARCHITECTURES.items():
         basic = name in BASIC
