@@ -10,7 +10,7 @@ so that an error is counted on three times as many images as elsewhere in this s
     units, base_depth, shortcut, root    arguments of `exploration.design`; units and root as "3 3 3" and "16 3 1 1"
     layers, params, macs, activations    what it costs, for an 8x8 image of one channel
     seed                     of the weights and of the order of the images
-    train_loss, train_error, test_error  after the last epoch; errors are shares of wrong answers
+    train_loss, train_error, test_error  after the last epoch, empty if there was none; errors are shares of wrong answers
     train_losses             the training loss after each epoch
     error                    why a run stopped early, else empty
     versions, date           of the run
@@ -24,6 +24,7 @@ from typing import Any
 
 import joblib
 
+from experiments.jobs import RESULTS
 from resnet_lib import cost, data
 from resnet_lib.architectures import Architecture, Root
 from resnet_lib.exploration import design
@@ -60,7 +61,7 @@ def run(name: str, seed: int) -> dict[str, Any]:
     units, base_depth, shortcut, root = DESIGNS[name]
     net = architecture(name)
     history = train(net, data.digits(NUM_TRAIN), RECIPE, seed, threads=1)
-    last = history.epochs[-1]
+    last = history.epochs[-1]._asdict() if history.epochs else {}
     return {
         "design": name,
         "units": " ".join(map(str, units)),
@@ -70,9 +71,7 @@ def run(name: str, seed: int) -> dict[str, Any]:
         "layers": net.layers,
         **cost(net, channels_in=1)._asdict(),
         "seed": seed,
-        "train_loss": last.train_loss,
-        "train_error": last.train_error,
-        "test_error": last.test_error,
+        **{result: last.get(result) for result in RESULTS},
         "train_losses": ";".join(f"{epoch.train_loss:.4g}" for epoch in history.epochs),
         "error": history.error,
         "versions": versions("tensorflow"),

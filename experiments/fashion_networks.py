@@ -78,6 +78,8 @@ def rows(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         net = architecture(name)
         history = train(net, dataset, RECIPE, SEED, CHECKPOINTS / f"{name}.npz", progress=True)
+        if history.error:
+            raise RuntimeError(f"{name}: {history.error}")
         last, file = history.epochs[-1], folder / data.TRAINED / f"{name}.npz"
         keep(history, file)
         half = build(net, weights=file)

@@ -31,7 +31,7 @@ from experiments import (
 )
 from resnet_lib import Architecture, Block, data
 from resnet_lib.records import Records, printed
-from resnet_lib.training import Recipe, train
+from resnet_lib.training import History, Recipe, train
 
 FOLDER = Path(experiments.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
@@ -115,6 +115,13 @@ def test_designs_are_made_again_as_they_are_stored(monkeypatch):
     stored = pd.read_csv(data.path("designs.csv")).query("design == 'wide' and seed == 0").iloc[0]
     for column in ("units", "base_depth", "shortcut", "root", "layers", "params", "macs", "activations", "seed"):
         assert str(row[column]) == str(stored[column])
+
+
+def test_a_design_that_diverges_in_its_first_epoch_is_a_row_with_the_reason(monkeypatch):
+    monkeypatch.setattr(designs, "train", lambda *args, **options: History([], "diverged: the loss is nan at epoch 1"))
+    row = designs.run("wide", 0)
+    assert list(row) == list(designs.COLUMNS) and row["error"].startswith("diverged")
+    assert [row[name] for name in ("train_loss", "train_error", "test_error", "train_losses")] == [None, None, None, ""]
 
 
 def test_growths_are_made_again_as_they_are_stored(monkeypatch):

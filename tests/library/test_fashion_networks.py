@@ -8,7 +8,7 @@ import pytest
 from experiments import fashion_networks
 from resnet_lib import build, cost, data, data_files
 from resnet_lib.records import Records
-from resnet_lib.training import Recipe
+from resnet_lib.training import History, Recipe
 
 
 def test_the_networks_are_those_of_the_papers():
@@ -52,6 +52,16 @@ def test_a_network_is_trained_kept_and_read_again(tmp_path, monkeypatch):
         FileNotFoundError, match=r"data has no 'trained/fashion_17.npz'; .* \['fashion_resnet_v2_20.npz'\]"
     ):
         data.trained("fashion_17")
+
+
+def test_a_network_that_diverges_is_not_kept_and_its_reason_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_networks.data, "fashion_mnist", lambda: None)
+    monkeypatch.setattr(fashion_networks, "CHECKPOINTS", tmp_path / "checkpoints")
+    diverged = History([], "diverged: the loss is nan at epoch 1")
+    monkeypatch.setattr(fashion_networks, "train", lambda *args, **options: diverged)
+    with pytest.raises(RuntimeError, match="fashion_resnet_v2_20: diverged: the loss is nan"):
+        fashion_networks.main(tmp_path)
+    assert not (tmp_path / data.TRAINED).exists()
 
 
 def test_the_error_is_the_share_of_wrong_answers():
