@@ -16,10 +16,10 @@ from .architectures import Architecture, get_architecture
 from .blocks import Block
 from .checks import one_of
 from .layers import Layer
-from .units import UnitKind
+from .units import SHORTCUTS_OF_2015, UnitKind
 
 FUSED = ("none", "batch_norm", "sum", "unit")
-COUNTED_SHORTCUTS = ("A", "B", "C", "none")
+COUNTED_SHORTCUTS = SHORTCUTS_OF_2015
 
 
 class Kernel(NamedTuple):

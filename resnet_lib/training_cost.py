@@ -15,7 +15,7 @@ from .accounting import Layer, total, trace
 from .architectures import Architecture, get_architecture
 from .blocks import Block
 from .checks import one_of, positive_int
-from .units import ORDERINGS, SqueezeUnit, unit_kind
+from .units import ORDERINGS, SHORTCUTS_OF_2015, SqueezeUnit, unit_kind
 
 
 class TrainingMemory(NamedTuple):
@@ -37,9 +37,6 @@ def training_macs(architecture: str | Architecture | list[Block], **changes: Any
     images, which nobody needs. Arguments are those of `accounting.trace`."""
     convolutions = [layer for layer in trace(architecture, **changes) if layer.kind == "conv"]
     return 3 * sum(layer.macs for layer in convolutions) - convolutions[0].macs
-
-
-_SHORTCUTS = ("A", "B", "C", "none")
 
 
 def kept_activations(architecture: str | Architecture | list[Block], **changes: Any) -> int:
@@ -70,7 +67,7 @@ def _check(net: Architecture) -> None:
             raise ValueError(
                 f"what training keeps has a closed form for units of V1 and V2 alone, got kind {kind.name!r}"
             )
-    one_of("shortcut", net.shortcut, _SHORTCUTS)
+    one_of("shortcut", net.shortcut, SHORTCUTS_OF_2015)
     if net.output_stride is not None:
         raise ValueError(f"output_stride: what training keeps has no closed form with one, got {net.output_stride}")
 

@@ -16,11 +16,11 @@ from .figures import COLORS, Picture
 from .layers import Layer
 from .panels import Choice, Panel, Slider, in_words
 from .unit_drawing import Box, Drawing, Line, unit_drawing
-from .units import STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
+from .units import SHORTCUTS_OF_2015, STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
 
 SHAPES = ("basic", "bottleneck", "se_bottleneck")
 VERSIONS = ("V1", "V2")
-SHORTCUTS = ("A", "B", "C", "none")
+SHORTCUTS = SHORTCUTS_OF_2015
 
 _ACROSS, _DOWN = 62, 37  # pixels for a step to the right and down in a drawing
 _HALF = 1.7  # of the widest box

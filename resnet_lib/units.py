@@ -152,7 +152,8 @@ ORDERINGS = {
 # 3.1 and Fig. 2, do something to the identity in every unit: halve it and the residual ("scaling"), open a gate between
 # the two ("exclusive_gating") or on the identity alone ("shortcut_only_gating"), or drop half of it ("dropout"). Where
 # the shape changes, these start from what A gives.
-SHORTCUTS = ("A", "B", "C", "none", "scaling", "exclusive_gating", "shortcut_only_gating", "dropout")
+SHORTCUTS_OF_2015 = ("A", "B", "C", "none")
+SHORTCUTS = (*SHORTCUTS_OF_2015, "scaling", "exclusive_gating", "shortcut_only_gating", "dropout")
 STRIDE_IN = ("1x1", "3x3")
 
 OPTIONS = {"shortcut": "B", "stride_in": "3x3"}  # what a network tells its units, and what they do when it says nothing
