@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .checks import one_of
 from .figures import COLORS, Picture
 from .mean_field import SKIPS, profile
-from .panels import Choice, Panel, Slider
+from .panels import Choice, Panel, Slider, in_words
 
 _NAMES = {"none": "no skip", "v1": "V1", "v2": "V2"}
 _COLORS = {"none": COLORS["plain"], "v1": COLORS["residual"], "v2": COLORS["residual"]}
@@ -115,9 +115,6 @@ def depth_panel(units: int = 50, skip: str = "none", batch_norm: bool = True, we
     )
 
     def show(units: int, weight_percent: int, skip: str, batch_norm: str) -> str:
-        try:
-            return depth_page(units, skip, batch_norm == "yes", weight_percent / 100)
-        except ValueError as error:
-            return f"<p><b>{html.escape(str(error))}</b></p>"
+        return depth_page(units, skip, batch_norm == "yes", weight_percent / 100)
 
-    return Panel(controls, show)
+    return Panel(controls, in_words(show))

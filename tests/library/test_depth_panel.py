@@ -70,6 +70,11 @@ def test_it_answers_wherever_the_controls_stand(units, weight_percent, skip, bat
         assert all(0 <= x <= 760 and 30 <= y <= 215 for curve in points for x, y in curve)
 
 
+def test_what_is_wrong_with_a_value_is_the_page():
+    page = depth_panel().show(units=1.5, weight_percent=100, skip="v2", batch_norm="yes")
+    assert page == "<p><b>units must be a whole number from 1 to 100000, got 1.5</b></p>"
+
+
 def test_the_controls_stand_where_they_are_put():
     panel = depth_panel(units=120, skip="v2", batch_norm=False, weight_percent=10)
     assert panel.start() == {"units": 120, "weight_percent": 10, "skip": "v2", "batch_norm": "no"}
