@@ -97,6 +97,8 @@ def _time(args):
 
 def _engines(args) -> Iterator[tuple[str, str]]:
     """Every engine in every precision, but the network that is not frozen once: it computes in float32 only."""
+    if {*args.engine} == {UNFROZEN} and args.precision != ["float32"]:
+        raise ValueError(f"--precision needs an --engine that freezes the network, got {args.precision} and no engine")
     for engine, precision in itertools.product(args.engine, args.precision):
         if engine != UNFROZEN or precision == args.precision[0]:
             yield engine, precision
@@ -138,7 +140,7 @@ def _range(timing: Timing) -> str:
 
 
 def _sweep(args):
-    from .sweep import sweep
+    from .sweep import failed, sweep
 
     recipe = Recipe(**_given(args, RECIPE))
     table = sweep(args.csv, args.families, args.layers, args.seeds, recipe, args.dataset, args.jobs, progress=True)
@@ -146,6 +148,11 @@ def _sweep(args):
     rows = _rows_of(table, asked | {name: [value] for name, value in asdict(recipe).items()})
     errors = rows.groupby(["family", "layers"])[["train_error", "test_error"]].agg(["mean", "std", "count"])
     print(errors.to_string(float_format="{:.3f}".format))
+    stopped = rows.dropna(subset="error").to_dict("records")
+    for row in stopped:
+        print(f"{row['family']}, {row['layers']} layers, seed {row['seed']}: {row['error']}")
+    if any(map(failed, stopped)):
+        sys.exit(f"error: {sum(map(failed, stopped))} of {len(rows)} runs failed; the same command runs them again")
 
 
 def _rows_of(table: pd.DataFrame, asked: dict[str, list]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ def _results(history):
     return results
 
 
-def _failed(row):
+def failed(row: Mapping[str, Any]) -> bool:
     """Whether a run ended in an exception. One that diverged has an error as well, and is a result."""
     return row["error"] != "" and not row["error"].startswith("diverged")
 
@@ -157,9 +157,11 @@ def sweep(
     keys = [(*one, dataset, *asdict(recipe).values()) for one in _grid(families, layers, seeds)]
     if n_jobs is not None:
         whole_number("n_jobs", n_jobs, least=-MOST_PROCESSES, most=MOST_PROCESSES)
+        if n_jobs == 0:
+            raise ValueError("n_jobs must be 1 or more, or -1 for all cores, got 0")
     csv_path = file_path("csv_path", csv_path)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
-    records = Records(csv_path, COLUMNS, KEY, _failed)
+    records = Records(csv_path, COLUMNS, KEY, failed)
     records.append()  # said now, not after the first run, that it cannot be written
     for attempts_left in (2, 1, 0):
         try:

@@ -140,6 +140,15 @@ def test_sweep_appends_a_row_a_run_and_prints_the_errors(tmp_path, capsys):
     assert len(rows) == 3 and all(row.startswith(f"plain,8,{i},digits,1,500,0.2,") for i, row in enumerate(rows[1:]))
 
 
+def test_a_sweep_says_which_runs_stopped_and_why(tmp_path, capsys):
+    grid = [str(tmp_path / "s.csv"), "--families", "plain", "--layers", "8", "--epochs", "1"]
+    main(["sweep", *grid, "--batch-size", "500", "--learning-rate", "1e30"])  # a result, if a bad one
+    assert "plain, 8 layers, seed 0: diverged: the " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="^error: 2 of 2 runs failed; the same command runs them again$"):
+        main(["sweep", *grid, "--seeds", "0", "1", "--batch-size", "2000"])
+    assert "plain, 8 layers, seed 1: ValueError: batch_size must be at most" in capsys.readouterr().out
+
+
 def test_a_full_disk_ends_a_sweep_in_one_line(tmp_path, monkeypatch):
     def full(self, *rows):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -167,6 +176,8 @@ def test_the_options_of_a_sweep_are_the_recipe():
         (["sweep", "x.csv", "--families", "dense"], "error: family must be one of"),
         (["sweep", "x.csv", "--epochs", "0"], "error: epochs must be a positive whole number, got 0"),
         (["sweep", "/dev/null/x.csv", "--layers", "8"], "error: [Errno "),
+        (["sweep", "x.csv", "--jobs", "0"], "error: n_jobs must be 1 or more, or -1 for all cores, got 0"),
+        (["time", *SMALL, "--precision", "bfloat16"], "error: --precision needs an --engine that freezes the network"),
         (["cost", "resnet_v2_49"], "error: no network is called 'resnet_v2_49'; near are 'resnet_v2_"),
         (["table", "resnet_v2_49"], "error: no network is called 'resnet_v2_49'; near are 'resnet_v2_"),
         (["cost", "resnet_v2_50", "--image-size", "0"], "error: image_size must be a positive whole number, got 0"),
