@@ -125,17 +125,36 @@ def _read(path, fingerprint):
         with np.load(path) as saved:
             arrays = dict(saved)
         about = json.loads(str(arrays.pop("about")))
-        run = about["run"]
+        there = json.loads(about["run"])
         epochs = [Epoch(*epoch) for epoch in about["epochs"]]
     except OSError:
         raise
     except Exception as error:  # NumPy, zipfile, zlib and json have one each for what they cannot read
         reason = f"is no checkpoint of `train`, or not a whole one ({type(error).__name__}: {error})"
         raise ValueError(f"checkpoint: {path} {reason}. Name another file") from error
-    if run != fingerprint:
-        reason = f"belongs to another run, {run}; this one is {fingerprint}"
-        raise ValueError(f"checkpoint: {path} {reason}. Name another file")
+    different = _differences(there, json.loads(fingerprint))
+    if different:
+        raise ValueError(f"checkpoint: {path} belongs to another run: {different}. Name another file")
     return arrays, epochs
+
+
+def _differences(there, here):
+    """What two fingerprints differ in, for people; an empty text where they are the same."""
+    (network, recipe, data, seed, *functions), (network_here, recipe_here, data_here, seed_here, *functions_here) = (
+        there,
+        here,
+    )
+    numbers = {**recipe, "seed": seed}
+    numbers_here = {**recipe_here, "seed": seed_here}
+    names = numbers.keys() | numbers_here.keys()
+    pairs = {name: (numbers.get(name), numbers_here.get(name)) for name in sorted(names)}
+    texts = [f"{name} is {one} there and {other} here" for name, (one, other) in pairs.items() if one != other]
+    others = {
+        "the network is another one": network != network_here,
+        "the data, or the weights to start from, are others": data != data_here,
+        "a unit function or change_gradients is another one": functions != functions_here,
+    }
+    return "; ".join([*texts, *(text for text, differ in others.items() if differ)])
 
 
 def train(

@@ -303,8 +303,20 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, checkpoint_bytes):
     path = tmp_path / "run.npz"
     path.write_bytes(checkpoint_bytes)
     turned = SMALL._replace(test_labels=SMALL.test_labels[::-1])
-    for other in ({"seed": 4}, {"recipe": replace(QUICK, momentum=0.5)}, {"data": turned}):
-        with pytest.raises(ValueError, match=f"checkpoint: {re.escape(str(path))} belongs to another run"):
+    differences = {
+        "seed is 3 there and 4 here": {"seed": 4},
+        "momentum is 0.9 there and 0.5 here; seed is 3 there and 4 here": {
+            "recipe": replace(QUICK, momentum=0.5),
+            "seed": 4,
+        },
+        "the data, or the weights to start from, are others": {"data": turned},
+        "the network is another one": {"architecture": replace(TINY, name="other")},
+        "a unit function or change_gradients is another one": {"change_gradients": halved},
+    }
+    for text, other in differences.items():
+        with pytest.raises(
+            ValueError, match=f"checkpoint: {re.escape(str(path))} belongs to another run: {text}. Name"
+        ):
             train(**{"architecture": TINY, "data": SMALL, "recipe": QUICK, "seed": 3, "checkpoint": path, **other})
     assert path.read_bytes() == checkpoint_bytes
 
