@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     unread = 0
     for path in args.photos:
         try:
-            photo = read_photo(path)
+            photo = read_photo(path, network.input_shape[3])
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             unread += 1

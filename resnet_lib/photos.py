@@ -8,31 +8,38 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .checks import file_path
+from .checks import file_path, one_of, positive_int
 
 # No other format is tried: some start programs when they are read (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
-def read_photo(path: str | os.PathLike) -> np.ndarray:
-    """The picture in a file, upright as its camera meant it: [height, width, 3] of uint8, red, green and blue.
+def read_photo(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
+    """The picture in a file, upright as its camera meant it: [height, width, channels] of uint8, red, green and blue, or with
+    channels=1 the greys of a picture without colours.
 
     Any file of FORMATS; of an animation the first picture. What is transparent becomes white, 16 bits become 8, CMYK and
     greys become RGB (without colour profiles). Raises ValueError, naming `photo`, for a folder, an empty file, one of another
-    format, one that is cut short or damaged, one whose pixels have no known range (32 bits), and one that claims more pixels
-    than Pillow takes for safe (179 million); OSError when it cannot be opened.
+    format, one that is cut short or damaged, one whose pixels have no known range (32 bits), one that claims more pixels
+    than Pillow takes for safe (179 million), and one in colours where one channel is wanted; OSError when it cannot be opened.
     """
+    one_of("channels", positive_int("channels", channels), (1, 3))
     if file_path("path", path).is_dir():
         raise ValueError(f"photo must be a file with a picture, got the folder {path}")
     with open(path, "rb") as file:
         if not file.peek(1):
             raise ValueError(f"photo must be a file with a picture, got the empty file {path}")
         try:
-            return _pixels(file)
+            pixels = _pixels(file)
         except UnidentifiedImageError:
             raise ValueError(f"photo must be a picture, one of {list(FORMATS)}; {path} is none, or damaged") from None
         except Exception as error:  # each format, and each way to be damaged, has errors of its own
             raise ValueError(f"photo: the picture {path} cannot be read: {error}") from error
+    if channels == 3:
+        return pixels
+    if (pixels != pixels[..., :1]).any():  # how its colours became greys, only who trained the network knows
+        raise ValueError(f"photo must be in greys for images of one channel, got the colours of {path}")
+    return pixels[..., :1]
 
 
 def _pixels(file: BinaryIO) -> np.ndarray:

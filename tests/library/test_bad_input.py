@@ -150,7 +150,7 @@ CALLS = {
     "lessons.lock": {"question": "1", "prediction": "two", "file": "predictions.json"},
     "mean_field.profile": {"units": 3, "skip": "v2", "batch_norm": True, "weight_scale": 1.0},
     "network.build": {**COUNTED, "seed": 0, "weights": None, "fresh_classifier": False},
-    "photos.read_photo": {"path": data.path("photos", "china.jpg")},
+    "photos.read_photo": {"path": data.path("photos", "china.jpg"), "channels": 3},
     "predictions.likeliest": {"network": Seeing(), "photo": np.zeros((8, 8, 3), np.uint8), "top": 2},
     "preprocessing.preprocessed": {
         "images": np.zeros((9, 9, 3), np.uint8),

@@ -14,6 +14,7 @@ class Colours:
     """Stands for a Network that tells red, green and blue apart, with twice the probability for each ninth of full colour."""
 
     class_offset = None
+    input_shape = (None, None, None, 3)
 
     def preprocess(self, images):
         return images.mean((1, 2), np.float32) / 255 * 9 * np.log(2)
@@ -80,10 +81,11 @@ def test_weights_must_be_named(capsys):
 
 def test_a_reader_may_leave(photos):
     program = """
+from types import SimpleNamespace
 from resnet_lib import build, data, predictions
 from resnet_lib.__main__ import main
 from resnet_lib.weight_names import CONVENTIONS
-predictions.network_with_weights = lambda *_: None
+predictions.network_with_weights = lambda *_: SimpleNamespace(input_shape=(None, None, None, 3))
 predictions.likeliest = lambda *_: [predictions.Likely(0, "red", 1.0)]
 main(["classify", "--weights", "x/y", *["red.png"] * 3])
 """
@@ -106,3 +108,18 @@ def test_a_photograph_goes_through_a_network_with_a_files_weights(tmp_path, caps
     share = np.exp(logits) / np.exp(logits).sum()
     names = data.imagenet_classes()
     assert shown[1:] == [f"{share[i]:8.2%}  {names[i]}" for i in np.argsort(-share)[:3]]
+
+
+def test_a_network_of_this_repository_sees_pictures_in_greys_and_refuses_colours(tmp_path, monkeypatch, capsys):
+    """Through a file come the very bytes of Fashion-MNIST, which the file's own preprocessing reads."""
+    monkeypatch.chdir(tmp_path)
+    images, labels = data.fashion_sample()
+    Image.fromarray(np.rint(images[0, ..., 0] * 255).astype(np.uint8)).save("grey.png")
+    Image.new("RGB", (28, 28), "red").save("red.png")
+    with pytest.raises(SystemExit, match="^1$"):
+        main(["classify", "red.png", "grey.png", "--weights", str(data.path("trained", "fashion_resnet_v2_20.npz"))])
+    out, err = capsys.readouterr()
+    assert err == "error: photo must be in greys for images of one channel, got the colours of red.png\n"
+    logits = data.trained("fashion_resnet_v2_20")(images[:1]).numpy().ravel().astype(np.float64)
+    share = np.exp(logits).max() / np.exp(logits).sum()
+    assert out.splitlines()[:2] == ["grey.png:", f"{share:8.2%}  class {labels[0]}"]
