@@ -18,7 +18,7 @@ from sphinx import addnodes
 import resnet_lib
 
 MODULES = [f"resnet_lib.{module.name}" for module in iter_modules(resnet_lib.__path__) if module.name != "__main__"]
-TOP = [*resnet_lib.__all__, *resnet_lib._LAZY]  # what `from resnet_lib import` takes beside modules
+TOP = resnet_lib.__all__  # what `from resnet_lib import` takes beside modules
 
 
 @cache

@@ -3,6 +3,13 @@
 A network is a list of Blocks, and everything reads that list: the closed-form counts
 (`cost`, `trace`, `depth_table`), the TensorFlow graph (`build`) and the timings (`timing`).
 
+Here stand what most begin with, and every module as an attribute:
+
+    list_networks, Block, Architecture    the networks that have a name, and what one of yours is made of
+    cost, trace                           parameters, MACs and activations, of the whole and layer by layer
+    depth_table, cost_table, explore      the paper's table; costs as a table; a list of Blocks, shown
+    build, Network                        a network that is called on images
+
 The descriptions and counts need no TensorFlow, so `import resnet_lib` is quick and changes nothing; TensorFlow loads when
 a network is first built. A map of the house, from the ground up; a module imports only from the floors below it:
 
@@ -58,7 +65,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-# Without `build` and `Network`, which load TensorFlow: `from resnet_lib import *` stays as light as `import resnet_lib`.
+# What `help` lists, so the names of _LAZY too: `from resnet_lib import *` loads TensorFlow, unlike `import resnet_lib`.
 __all__ = [
     "ARCHITECTURES",
     "UNIT_KINDS",
@@ -68,12 +75,17 @@ __all__ = [
     "Cost",
     "GroupedUnit",
     "Layer",
+    "Network",
     "Root",
     "SqueezeUnit",
     "Unit",
     "UnitKind",
+    "build",
     "cifar_architecture",
     "cost",
+    "cost_table",
+    "depth_table",
+    "explore",
     "list_networks",
     "trace",
 ]

@@ -25,7 +25,7 @@ class Root(NamedTuple):
 
 
 class Block(namedtuple("Block", "scope unit_fn args")):
-    """A run of units: `Block("block1", bottleneck, [(256, 64, 1)] * 2 + [(256, 64, 2)])`.
+    """A run of units: `Block("block1", "bottleneck_v2", [(256, 64, 1)] * 2 + [(256, 64, 2)])`.
 
     scope: the name of the block, which may have parts ("stage/1"); its variables live under it.
     unit_fn: the function that makes one unit, its name ("bottleneck_v2"), which keeps the block pure data, or a

@@ -177,3 +177,10 @@ def test_every_module_is_an_attribute_and_listed():
     assert all(getattr(resnet_lib, name).__name__ == f"resnet_lib.{name}" for name in WITHOUT_TENSORFLOW)
     with pytest.raises(AttributeError, match="module 'resnet_lib' has no attribute 'architecture'"):
         _ = resnet_lib.architecture
+
+
+def test_a_star_brings_what_the_package_shows_with_and_without_tensorflow():
+    names = {}
+    exec("from resnet_lib import *", names)
+    assert {*resnet_lib._LAZY} <= {*resnet_lib.__all__} <= names.keys()
+    assert names["build"] is resnet_lib.network.build
