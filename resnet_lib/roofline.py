@@ -8,11 +8,12 @@ written is that of `traffic`. Derived and measured in notebook 08.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 from .architectures import Architecture, get_architecture
 from .blocks import Block
-from .checks import height_and_width, one_of, positive_int
+from .checks import height_and_width, instance_of, one_of, positive_int, real_number
 from .traffic import Kernel, kernels
 
 # Bytes of a number in memory. TensorFloat-32 is float32 there; only the multipliers round it.
@@ -132,14 +133,14 @@ def predict(
 ) -> Prediction:
     """The least time of a forward pass: Prediction.
 
-    device: one of DEVICES or a Device; precision: one of BYTES that it has a peak for; fused: one of `traffic.FUSED`, what
-    runs as one kernel; in_cache: whether what fits into the device's cache is kept there, so that only a tensor, or the weights
-    together, larger than it go through memory. False takes memory for all, as a roofline is usually drawn; then it is no lower
-    bound where much fits. changes: as in `accounting.trace`. FLOPs are 2 x MACs, so all but convolutions compute in no time.
+    device: one of DEVICES or a Device, such as `timing.this_machine()`; precision: one of BYTES that it has a peak for; fused:
+    one of `traffic.FUSED`, what runs as one kernel; in_cache: whether what fits into the device's cache is kept there, so that
+    only a tensor, or the weights together, larger than it go through memory. False takes memory for all, as a roofline is
+    usually drawn; then it is no lower bound where much fits. changes: as in `accounting.trace`. FLOPs are 2 x MACs, so all but
+    convolutions compute in no time.
     Raises ValueError or TypeError naming the argument at fault.
     """
-    if not isinstance(device, Device):
-        device = DEVICES[one_of("device", device, DEVICES)]
+    device = _checked_device(device)
     one_of("precision", precision, device.tflops)
     one_of("precision", precision, BYTES)
     one_of("in_cache", in_cache, (True, False))
@@ -160,6 +161,23 @@ def predict(
         bounds.append(Bound(kernel, flops, moved, compute_s, memory_s))
     memory = weights + number * batch_size * _most_alive(run, sizes)
     return Prediction(net.name, device, batch_size, precision, fused, bounds, memory)
+
+
+def _checked_device(device):
+    """The Device of a name, or itself. Raises ValueError or TypeError naming the field that cannot be computed with."""
+    if not isinstance(device, Device):
+        try:
+            return DEVICES[one_of("device", device, DEVICES)]
+        except ValueError as error:
+            raise ValueError(f"{error}; or give a Device, such as timing.this_machine()") from None
+    instance_of("device.tflops", device.tflops, Mapping, "a dict, precision -> 10^12 operations a second")
+    speeds = {f"device.tflops[{precision!r}]": speed for precision, speed in device.tflops.items()}
+    for name, speed in {**speeds, "device.tb_per_s": device.tb_per_s}.items():
+        if real_number(name, speed) == 0:
+            raise ValueError(f"{name} must be more than 0, got {speed!r}")
+    if not (isinstance(device.cache_mb, Real) and device.cache_mb >= 0):  # infinity keeps all in the cache
+        raise ValueError(f"device.cache_mb must be a number >= 0, got {device.cache_mb!r}")
+    return device
 
 
 def _sizes(run: list[Kernel], net: Architecture) -> dict[str, int]:

@@ -152,7 +152,9 @@ def this_machine(seconds: float = 1.0) -> Device:
     peak.
 
     On a CPU NumPy copies, on every core that this process may use; the cache is what Linux says of the last level, else 0.
+    Raises ValueError or TypeError for `seconds` that are no number >= 0.
     """
+    seconds = real_number("seconds", seconds)
     images = tf.random.stateless_uniform([16, 28, 28, 256], seed=(0, 2))
     filters = tf.random.stateless_uniform([3, 3, 256, 256], seed=(0, 3))
     convolve = tf.function(lambda: tf.nn.conv2d(images, filters, 1, "SAME")[0, 0, 0])

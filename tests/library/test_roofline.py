@@ -1,6 +1,6 @@
 """The bound of a forward pass: by hand, against numbers worked out elsewhere, and against the fastest runs on record."""
 
-from math import inf, isnan
+from math import inf, isnan, nan
 
 import pytest
 from hypothesis import given, settings
@@ -160,7 +160,7 @@ def test_its_name_says_what_was_predicted():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"device": "abacus"}, "device must be one of"),
+        ({"device": "abacus"}, r"device must be one of .*'; or give a Device, such as timing.this_machine\(\)"),
         ({"precision": "int8", "device": "V100"}, "precision must be one of"),
         ({"precision": "fp8", "device": SLOW._replace(tflops={"fp8": 1})}, "precision must be one of .*'int8'"),
         ({"batch_size": 0}, "batch_size must be"),
@@ -171,3 +171,17 @@ def test_its_name_says_what_was_predicted():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         predict("resnet_v1_50", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        *(("tflops", {"float32": value}, r"tflops\['float32'\]") for value in (0, -1.0, nan, "1", None)),
+        ("tflops", 3.0, "tflops must be a dict"),
+        *(("tb_per_s", value, "tb_per_s") for value in (0.0, -1, nan, "1")),
+        *(("cache_mb", value, "cache_mb") for value in (-1, nan, "1", None)),
+    ],
+)
+def test_a_device_is_checked(field, value, name):
+    with pytest.raises((ValueError, TypeError), match=f"^device.{name}"):
+        predict(ONE, SLOW._replace(**{field: value}), channels_in=4)

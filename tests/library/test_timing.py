@@ -109,6 +109,12 @@ def test_this_machine_is_measured(monkeypatch):
     assert found.cache_mb >= 0 and "tensorflow" in found.source
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan"), "1", None])
+def test_how_long_a_machine_is_measured_is_checked(seconds):
+    with pytest.raises((ValueError, TypeError), match="^seconds must be a number >= 0, got"):
+        timing.this_machine(seconds)
+
+
 def test_the_spread_of_a_median_by_hand():
     assert timing.median_spread([9, 1, 8, 2, 7, 3, 6, 4, 5]) == pytest.approx((6 - 4) / 2 / 5)
     assert timing.median_spread([3.0] * 5) == 0 and timing.median_spread([3.0] * 4) == float("inf")
