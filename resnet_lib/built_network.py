@@ -286,15 +286,21 @@ class Network(tf.Module):
 
     def trace(self) -> list[Layer]:
         """The layers of this very network, as `accounting.trace`. Raises ValueError for a network that is not a list of
-        Blocks."""
+        Blocks, and for one for images of any size."""
+        self._check_sized()
         return trace(self.architecture or self.name)
 
     def cost(self) -> Cost:
         """What this very network costs: in closed form, or where its units or the whole of it have none, the count of its
-        graph."""
+        graph. Raises ValueError for a network for images of any size."""
+        self._check_sized()
         blocks = self.architecture.blocks if self.architecture else ()
         closed = blocks and all(unit_kind(block.unit_fn).ordering for block in blocks)
         return cost(self.architecture) if closed else Cost(*graph_cost(self)[:3])
+
+    def _check_sized(self):
+        if None in self.input_shape[1:]:
+            raise ValueError("network must be built with an image_size to be counted, got one for images of any size")
 
     def widest(self) -> int:
         """How many numbers the widest convolution writes for one image."""

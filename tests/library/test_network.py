@@ -239,6 +239,9 @@ def test_any_image_size_and_features():
     for engine in (None, *ENGINES):
         with pytest.raises(ValueError, match=r"images must have a pixel at least, got the shape \[2, 0, 20, 1\]"):
             (network.freeze(engine=engine) if engine else network)(images(2, 0, 20, 1))
+    for count in (network.cost, network.trace):
+        with pytest.raises(ValueError, match="^network must be built with an image_size to be counted, got one for"):
+            count()
 
 
 @settings(max_examples=5, deadline=None)
