@@ -183,7 +183,7 @@ def _onnxruntime(freeze, input_shape, precision):
     from .tf_slim_compat import tf
 
     loaded = Loaded(onnx_model(freeze("float32"), "frozen").SerializeToString())
-    run = partial(in_slices, lambda images: tf.constant(loaded(_on_host(images, "onnxruntime"))))
+    run = partial(in_slices, lambda images: tf.constant(loaded.forward(_on_host(images, "onnxruntime"))))
     return Compiled(run, "float32", "ONNX Runtime on a CPU")
 
 

@@ -103,18 +103,40 @@ class Loaded:
         self.name = self._session.get_modelmeta().graph_name
 
     def __call__(self, images: Any) -> np.ndarray:
-        """[batch, height, width, channels] -> logits. Raises ValueError for images of another shape."""
-        images = np.asarray(images, np.float32)
+        """[batch, height, width, channels] -> logits. Raises ValueError, as a Network does, for another shape, for what holds
+        no real numbers, and for NaN or infinity."""
+        images = _real_numbers(images)
         fits = len(images.shape) == len(self.input_shape) and all(
             wanted in (None, side) for wanted, side in zip(self.input_shape, images.shape, strict=True)
         )
         if not fits:
             wanted = ", ".join("any" if side is None else str(side) for side in self.input_shape)
             raise ValueError(f"images must have the shape [{wanted}], got {list(images.shape)}")
+        if 0 in images.shape[1:]:
+            raise ValueError(f"images must have a pixel at least, got the shape {list(images.shape)}")
+        which = np.unique(np.argwhere(~np.isfinite(images))[:, 0])
+        if len(which):
+            raise ValueError(f"images holds NaN or infinity, in image {', '.join(map(str, which))} of the batch")
+        return self.forward(images)
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """`loaded(images)` without its checks, for an array of float32 that is known to fit."""
         return self._session.run(None, {self._images: images})[0]
 
     def __repr__(self) -> str:
         return f"<Loaded {self.name}, float32, onnxruntime>"
+
+
+def _real_numbers(images):
+    """An array of float32. Raises ValueError for what holds no real numbers. (`images.checked_images` loads TensorFlow.)"""
+    try:
+        found = np.asarray(images)
+    except (TypeError, ValueError) as error:  # rows of different lengths
+        raise ValueError(f"images must be an array of real numbers, got a {type(images).__name__}") from error
+    if not np.can_cast(found.dtype, np.float32, "same_kind"):
+        raise ValueError(f"images must hold real numbers, got an array of {found.dtype}")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+        return found.astype(np.float32, copy=False)
 
 
 def load(path: str | Path) -> Loaded:
@@ -123,7 +145,10 @@ def load(path: str | Path) -> Loaded:
     Raises FileNotFoundError where there is none, ValueError for what is no ONNX file, ImportError without ONNX Runtime.
     """
     installed("onnxruntime", "onnxruntime", "load")
-    if not Path(path).is_file():
+    path = file_path("path", path)
+    if path.is_dir():
+        raise ValueError(f"path must be an ONNX file, got the folder {str(path)!r}")
+    if not path.is_file():
         raise FileNotFoundError(f"path must be an ONNX file, but there is none at {str(path)!r}")
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 

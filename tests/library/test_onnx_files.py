@@ -103,8 +103,33 @@ def test_bad_files_and_images_are_named(path, tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"path must be an ONNX file, got .*{name}"):
             engines.load(tmp_path / name)
-    with pytest.raises(ValueError, match=r"images must have the shape \[any, 32, 32, 3\], got \[1, 8, 8, 3\]"):
-        engines.load(path)(np.zeros([1, 8, 8, 3]))
+    with pytest.raises(ValueError, match="path must be an ONNX file, got the folder"):
+        engines.load(tmp_path)
+    with pytest.raises(TypeError, match="^path must be the path of a file, got 3"):
+        engines.load(3)
+
+
+def test_bad_images_are_refused_as_a_network_refuses_them(network, path):
+    good = images(3, 32, 32, 3).astype(np.float64)
+    not_finite, huge = good.copy(), good.copy()
+    not_finite[1, 2, 3, 0], not_finite[2, 0, 0, 0], huge[0, 0, 0, 0] = np.nan, -np.inf, 1e300
+    refused = [
+        (np.zeros([1, 8, 8, 3]), r"images must have the shape \[any, 32, 32, 3\], got \[1, 8, 8, 3\]"),
+        (not_finite, "images holds NaN or infinity, in image 1, 2 of the batch"),
+        (huge, "images holds NaN or infinity, in image 0 of the batch"),
+        (good * 1j, "images must hold real numbers, got an array of complex128"),
+        ("a", "images must hold real numbers, got an array of <U1"),
+        ([[1], [1, 2]], "images must be an array .*of real numbers, got a list"),
+    ]
+    loaded = engines.load(path)
+    for bad, message in refused:
+        for called in (network, loaded):
+            with pytest.raises(ValueError, match=f"^{message}"):
+                called(bad)
+    assert loaded(good[:0]).shape == (0, *loaded(good).shape[1:])
+    loaded.input_shape = (None, None, None, 3)  # as of a network for images of any size
+    with pytest.raises(ValueError, match=r"^images must have a pixel at least, got the shape \[1, 0, 8, 3\]"):
+        loaded(np.zeros([1, 0, 8, 3]))
 
 
 @pytest.mark.parametrize("package", ["onnx", "tf2onnx", "onnxruntime"])
