@@ -140,10 +140,15 @@ class Network(tf.Module):
         """Writes every variable to a file of NumPy's .npz format, under its name without the ":0", and under "about" what
         belongs to them, so that `load` can tell. precision: "float16" makes a file of about half the size.
 
-        If writing is interrupted, or the disk is full, an older file of that name stays as it was."""
+        If writing is interrupted, or the disk is full, an older file of that name stays as it was. Raises ValueError, since
+        `load` would refuse the file, for NaN, infinity, and what is too large for float16."""
         path = file_path("path", path)
         dtype = one_of("precision", precision, ("float32", "float16"))
-        variables = {name: variable.numpy().astype(dtype) for name, variable in self._by_name.items()}
+        with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinite, and is refused
+            variables = {name: variable.numpy().astype(dtype) for name, variable in self._by_name.items()}
+        for name, value in variables.items():
+            if not np.isfinite(value).all():
+                raise ValueError(f"precision: in {precision}, {name} holds NaN or infinity, which load would refuse")
         write = np.savez if precision == "float32" else np.savez_compressed
         with replacing(path) as file:
             write(file, about=about(self._own_convention(), self.architecture), **variables)
@@ -215,8 +220,8 @@ class Network(tf.Module):
     def assign(self, values: dict[str, np.ndarray], source: str = "values") -> None:
         """Gives every variable its value, by its name without the ":0". source: what an error calls `values`.
 
-        Raises ValueError when a variable is not there or has another shape, and when one that has several names (see `rewired`)
-        has not one value under them, before any is changed.
+        Raises ValueError, before any is changed, when a variable is not there, has another shape, or gets NaN or infinity, and
+        when one that has several names (see `rewired`) has not one value under them.
         """
         check_eager("assign")
         instance_of("values", values, Mapping, "a dict, name of a variable -> its value")
@@ -230,6 +235,8 @@ class Network(tf.Module):
                 raise ValueError(f"{source} has {found} for {name}, whose shape is {wanted}")
             if value.dtype.kind not in "fiub":
                 raise ValueError(f"{source} has no real numbers for {name}, but {value.dtype}")
+            if not np.isfinite(value.astype(np.float32, copy=False)).all():
+                raise ValueError(f"{source} holds NaN or infinity in {name}")
             new[name] = value
         self._check_shared(new, source)
         for name, value in new.items():

@@ -528,6 +528,28 @@ def test_values_that_are_no_numbers_change_nothing(network):
     assert np.array_equal(network.variables[0], before)
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 1e300])
+def test_values_that_are_not_finite_change_nothing(network, number):
+    values = {name: value.astype(float) for name, value in network.values().items()}
+    values["resnet_v2/logits/biases"][2] = number
+    before = network.values()
+    with pytest.raises(ValueError, match="^mine holds NaN or infinity in resnet_v2/logits/biases$"):
+        network.assign(values, "mine")
+    assert all(np.array_equal(value, before[name]) for name, value in network.values().items())
+
+
+def test_no_file_is_written_that_load_would_refuse(tmp_path):
+    network = build(BLOCKS, 32, 5)
+    network.variables[-1].assign([1e5, 0, 0, 0, 0])
+    network.save(tmp_path / "net.npz")
+    network.load(tmp_path / "net.npz")
+    for precision, number in (("float16", 1e5), ("float32", np.nan)):
+        network.variables[-1].assign([number, 0, 0, 0, 0])
+        with pytest.raises(ValueError, match=f"^precision: in {precision}, resnet_v2/logits/biases holds NaN or inf"):
+            network.save(tmp_path / "refused.npz", precision)
+    assert not (tmp_path / "refused.npz").exists()
+
+
 THREE = (Block("block1", "basic_v2", [(4, 1)] * 3), Block("block2", "basic_v2", [(6, 2), (6, 1)]))
 UNITS = {"block1": [1, 2, 3], "block2": [1, 2]}
 
