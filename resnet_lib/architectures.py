@@ -147,6 +147,11 @@ class Architecture:
             }
         if shortcut is not None:
             changes["shortcut"] = shortcut
+        for name in changes:
+            if name not in self.__dataclass_fields__:
+                known = ["layout", *self.__dataclass_fields__]
+                near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+                raise TypeError(f"no option of a network is called {name!r}; near are {', '.join(map(repr, near))}")
         return replace(self, **changes) if changes else self
 
     def without_unread_pixels(self) -> Architecture:

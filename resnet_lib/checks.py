@@ -35,6 +35,8 @@ def file_path(name: str, value: Any) -> Path:
     """`value` as a Path. Raises TypeError or ValueError, naming the argument, when it is a path of no file system."""
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"{name} must be the path of a file, got {value!r}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} must be the path of a file, got {value!r}")
     if "\0" in os.fspath(value):
         raise ValueError(f"{name} must be the path of a file, which holds no zero, got {value!r}")
     return Path(value)

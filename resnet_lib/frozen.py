@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .accounting import Cost
-from .engines import compile_network, fastest_installed
+from .checks import one_of
+from .engines import ENGINES, compile_network, fastest_installed
 from .images import checked_images, with_an_image
 from .tf_slim_compat import check_eager, tf
 
@@ -24,7 +25,8 @@ class Frozen:
     def __init__(self, network: Network, precision: str = "float32", engine: str = "tf"):
         self.name = network.name
         self.input_shape = network.input_shape
-        self._chosen = isinstance(engine, str) and engine == "auto"
+        one_of("engine", engine, [*ENGINES, "auto"])
+        self._chosen = engine == "auto"
         self.engine = fastest_installed(precision) if self._chosen else engine
         self.requested_precision = precision
         check_eager("freeze")

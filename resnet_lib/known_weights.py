@@ -83,13 +83,16 @@ def fetch(name: str) -> Path:
 def check_hash(path: str | os.PathLike) -> None:
     """Checks a file that is named like a known one with a published hash, wherever it lies; of another name it does nothing.
 
-    Raises ValueError, with both hashes, when the file is another one, OSError when it cannot be read, and TypeError for what is
-    no path.
+    Raises ValueError, with both hashes, when the file is another one, OSError when it cannot be read, or is none but the name
+    of a KnownFile, and TypeError for what is no path.
     """
     try:
         path = Path(path)
     except TypeError:
         raise TypeError(f"weights must be the path of a file, got {path!r}") from None
+    if path.as_posix() in known() and not (path.exists() or Path(f"{path}.index").exists()):
+        fetched = f"known_weights.fetch({path.as_posix()!r})"
+        raise FileNotFoundError(2, f"no such file of weights; {fetched} downloads the one of that name", str(path))
     for wanted in known().values():
         if wanted.hash and wanted.file == path.name and path.is_file():
             _check(path, wanted.hash_kind, wanted.hash, str(path), f"download it again from {wanted.where}")

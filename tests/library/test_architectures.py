@@ -312,7 +312,8 @@ def test_an_architecture_holds_everything_that_decides_what_is_built():
         ({"num_classes": 2.5}, TypeError, "num_classes must be a positive whole number, got 2.5"),
         ({"image_size": (1, 2, 3)}, ValueError, "image_size must be one number or"),
         ({"output_stride": -8}, ValueError, "output_stride must be a positive whole number, got -8"),
-        ({"colour": 3}, TypeError, "colour"),
+        ({"colour": 3}, TypeError, "no option of a network is called 'colour'; near are"),
+        ({"imagesize": 3}, TypeError, "no option of a network is called 'imagesize'; near are 'image_size'"),
     ]:
         with pytest.raises(error, match=message):
             get_architecture("resnet_v2_50", **changes)

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from resnet_lib.checks import height_and_width, listed, one_of, own, positive_int, real_number, whole_number
+from resnet_lib.checks import file_path, height_and_width, listed, one_of, own, positive_int, real_number, whole_number
 
 
 @pytest.mark.parametrize("image_size", [0, -1, 2.5, "224", (224,), (224, 0), (1, 2, 3), None])
@@ -96,6 +96,14 @@ def test_one_of_names_what_is_known():
     assert one_of("layout", "slim", {"slim": 1, "paper": 2}) == "slim"
     with pytest.raises(ValueError, match=r"layout must be one of \['slim', 'paper'\], got 'torch'"):
         one_of("layout", "torch", {"slim": 1, "paper": 2})
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [("", ValueError), ("a\0b", ValueError), (b"a", TypeError), (3, TypeError)]
+)
+def test_a_path_of_no_file_system_is_named(value, error):
+    with pytest.raises(error, match=f"^csv_path must be the path of a file.*, got {re.escape(repr(value))}$"):
+        file_path("csv_path", value)
 
 
 def test_own_is_the_word_alone():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from resnet_lib import ARCHITECTURES, data, known_weights
+from resnet_lib import ARCHITECTURES, build, data, known_weights
 from resnet_lib.known_weights import KnownFile, check_hash, fetch, known, known_file
 
 TABLE = data.published("pretrained_weights")
@@ -192,3 +192,13 @@ def test_a_file_of_ones_own_is_checked_by_its_name(tmp_path, released):
         check_hash(str(tmp_path / "net.h5"))
     released(None)
     check_hash(tmp_path / "net.h5")  # no hash of it is published
+
+
+def test_a_name_in_the_place_of_a_path_says_how_it_becomes_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = r"no such file of weights; known_weights.fetch\('keras/resnet_v2_50'\) downloads the one of that name"
+    with pytest.raises(FileNotFoundError, match=message):
+        build("resnet_v2_50", weights="keras/resnet_v2_50")
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras/resnet_v2_50.index").touch()  # a checkpoint of one's own
+    check_hash("keras/resnet_v2_50")
