@@ -168,8 +168,8 @@ def trace(
 
     architecture: a name, an Architecture or a list of Blocks; image_size: one number or (height, width);
     num_classes: None leaves the classifier out. "own" is what the network was designed for: 224 and 1000, for the CIFAR
-    networks 32 and 10. changes: channels_in, global_pool, output_stride, layout, shortcut, as in
-    `architectures.get_architecture`. Names are those of the graph below the network's own scope
+    networks 32 and 10. changes: channels_in, global_pool, output_stride, layout (which named network has which: `cost`),
+    shortcut, as in `architectures.get_architecture`. Names are those of the graph below the network's own scope
     ("block1/unit_1/bottleneck_v2/conv1"). Raises ValueError or TypeError naming the argument at fault.
     """
     return list(_layers(get_architecture(architecture, image_size, num_classes, **changes)))
@@ -200,6 +200,9 @@ def cost(
     **changes: Any,
 ) -> Cost:
     """Trainable parameters, MACs and activations of a network, per image: Cost. Arguments are those of `trace`.
+
+    A named network has the stride layout of its source: ResNet V1 and V2 of 50 to 200 layers "slim", ResNeXt and the wide one
+    "v1.5", the others "paper". Compare them in one: layout="paper" gives resnet_v1_50 11 % more MACs.
 
     A network of `other_nets.OTHER_NETS` ("vgg_16", ...) has no closed form: its graph is built and counted, which loads
     TensorFlow.

@@ -210,3 +210,8 @@ def test_bad_input_is_named():
         cost("resnet_v2_50", channels_in=-3)
     with pytest.raises(ValueError, match="unit_fn must be one of .*bottleneck_v2"):
         cost([Block("b", "bottleneck_v9", [(8, 2, 1)])])
+
+
+def test_a_layout_costs_what_the_docstring_of_cost_says():
+    """Which named network has which: test_architectures."""
+    assert cost("resnet_v1_50", layout="paper").macs / cost("resnet_v1_50").macs == pytest.approx(1.11, abs=0.005)
