@@ -235,7 +235,9 @@ class Network(tf.Module):
                 raise ValueError(f"{source} has {found} for {name}, whose shape is {wanted}")
             if value.dtype.kind not in "fiub":
                 raise ValueError(f"{source} has no real numbers for {name}, but {value.dtype}")
-            if not np.isfinite(value.astype(np.float32, copy=False)).all():
+            with np.errstate(over="ignore"):
+                value = value.astype(np.float32, copy=False)
+            if not np.isfinite(value).all():
                 raise ValueError(f"{source} holds NaN or infinity in {name}")
             new[name] = value
         self._check_shared(new, source)
