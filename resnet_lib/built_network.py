@@ -166,9 +166,9 @@ class Network(tf.Module):
         torchvision or timm; see `weight_files.opened` and `weights`.
 
         Raises ValueError, before any variable is changed, for another kind of file and a damaged one, for weights of another
-        network, layout, epsilon, pooling or number of classes, for numbers that are not finite, for two values of one variable
-        of a `rewired` network, and for a file that is named like a released one (`known_weights`) but has another hash; OSError
-        when it cannot be read.
+        network, layout, epsilon, pooling or number of classes, of another shortcut or other strides where the file says which
+        they had, for numbers that are not finite, for two values of one variable of a `rewired` network, and for a file that is
+        named like a released one (`known_weights`) but has another hash; OSError when it cannot be read.
         """
         file_path("path", path)
         check_hash(path)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from .architectures import Architecture, Block, get_architecture
 from .checks import MAX_SEED, file_path, positive_int, whole_number
 from .data import Dataset, checked
+from .descriptions import described
 from .network import Network, build, network_function
 from .recipe import Recipe, given_recipe
 from .records import replacing
@@ -106,12 +107,13 @@ def _printed(value):
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
-def _save(path, fingerprint, history, graph):
+def _save(path, fingerprint, history, graph, architecture):
     """Writes a checkpoint, which takes the place of the old one when it is whole.
 
-    An .npz file: each variable under its name ("net/conv1/weights", ".../weights/Momentum"), the records under "about".
+    An .npz file: each variable under its name ("net/conv1/weights", ".../weights/Momentum"), the records under "about", and the
+    architecture, as in a file of `Network.save`.
     """
-    about = np.array(json.dumps({"run": fingerprint, "epochs": history}))
+    about = np.array(json.dumps({"run": fingerprint, "epochs": history, "architecture": described(architecture)}))
     arrays = dict(zip(graph.names, graph.values(), strict=True))
     with replacing(path) as file:
         np.savez(file, about=about, **arrays)
@@ -206,7 +208,7 @@ def train(
 
     def keep(epochs):
         if checkpoint:
-            _save(checkpoint, fingerprint, epochs, graph)
+            _save(checkpoint, fingerprint, epochs, graph, architecture)
 
     with graph.session:
         if arrays or start:

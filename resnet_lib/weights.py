@@ -18,6 +18,7 @@ import numpy as np
 from .architectures import Architecture
 from .checks import own
 from .descriptions import architecture_of, described
+from .units import BasicUnit
 from .weight_files import Opened, Stored, opened
 from .weight_names import CONVENTIONS, NAMES, Convention, classifier_scope, keras_layers, other_convention, place
 
@@ -55,8 +56,8 @@ class WeightFile:
     """A file of weights, held against a network.
 
     name: of the network, its variable scope; architecture: None for one of OTHER_NETS. path: of the file; convention:
-    what belongs to the weights, None for an .npz file that says nothing of it; num_classes: that they tell apart, None for a
-    file without a classifier.
+    what belongs to the weights, None for an .npz file that says nothing of it; described: the Architecture that an .npz file
+    says they are of, None where it says nothing; num_classes: that they tell apart, None for a file without a classifier.
     """
 
     def __init__(self, file: Opened, name: str, architecture: Architecture | None):
@@ -67,6 +68,7 @@ class WeightFile:
         self._name = name
         self._root = _root(file.arrays, name) if self._source in ("npz", "tf-slim") else ""
         self.convention = self._found_convention(version)
+        self.described = described_in(file) if self._source == "npz" else None
         found = file.arrays.get(self._stored_name(f"{classifier_scope(name)}/weights"))
         self.num_classes = None if found is None else found.shape[0 if file.kind == "safetensors" else -1]
 
@@ -167,19 +169,36 @@ class WeightFile:
         return value
 
     def check(self, architecture: Architecture | None) -> None:
-        """Raises ValueError, naming the argument, for a network of another layout, epsilon or pooling."""
-        for name, wanted in (self.changes() if architecture else {}).items():
+        """Raises ValueError, naming the argument, for a network of another layout, epsilon or pooling, and, where the file says
+        what its network is, of another shortcut or other strides."""
+        if architecture is None:
+            return
+        for name, wanted in self.changes().items():
             found = getattr(architecture, name)
             if not (_same_layout(architecture, wanted) if name == "layout" else found == wanted):
                 raise ValueError(
                     f"{name}: the weights in {self._file.path} are for {wanted!r}, got {found!r}; build(..., weights=PATH) "
                     "without it takes what belongs to them"
                 )
+        if self.described:
+            self._check_described(architecture)
+
+    def _check_described(self, architecture):
+        for name, wanted in _unseen(self.described).items():
+            found = _unseen(architecture)[name]
+            # Only a rewired network has other numbers of units on the same variables.
+            rewired = name == "blocks: strides" and architecture.units != self.described.units
+            if not (found == wanted or rewired or {wanted, found} <= _SEEN_SHORTCUTS):
+                raise ValueError(
+                    f"{name}: the weights in {self._file.path} are for {wanted!r}, got {found!r}; "
+                    f"resnet_lib.weights.architecture_in(PATH) is their network, {self.described.name!r}"
+                )
 
     def changes(self) -> dict[str, Any]:
-        """The fields of an Architecture that the convention fixes."""
-        fixed = self.convention._asdict() if self.convention else {}
-        return {name: fixed[name] for name in ("layout", "batch_norm_epsilon", "root_pooling") if fixed.get(name)}
+        """The fields of an Architecture that the convention fixes, or the architecture that the file describes."""
+        fixed = self.convention or self.described
+        fields = ("layout", "batch_norm_epsilon", "root_pooling") if fixed else ()
+        return {name: getattr(fixed, name) for name in fields if getattr(fixed, name) is not None}
 
     def fitting_classes(self, num_classes: Any, fresh_classifier: bool) -> Any:
         """The number of classes of the network to build. Raises ValueError where the file has another number, unless the
@@ -204,8 +223,23 @@ def _same_layout(architecture, layout):
         return False
 
 
+_SEEN_SHORTCUTS = {"A", "B", "C"}  # they are one function, or the projections of one are not there in the other
+
+
+def _unseen(architecture):
+    """Name of an argument -> what of it makes another function of variables with the same names and shapes."""
+    root, blocks = architecture.root, architecture.blocks
+    basic = all(isinstance(unit, BasicUnit) for block in blocks for unit in block.args)  # which have no 1x1
+    return {
+        "shortcut": architecture.shortcut,
+        "root: strides": root and (root.stride, root.pool_stride),
+        "blocks: strides": tuple(tuple(unit.stride for unit in block.args) for block in blocks),
+        "stride_in": None if basic else architecture.stride_in,
+    }
+
+
 def _about(file: Opened) -> dict[str, Any]:
-    """What an .npz file of `Network.save` says of itself: "convention", and "architecture" if that can be written."""
+    """What an .npz file of this library says of itself: "convention", and "architecture" if that can be written."""
     stored = file.arrays.get("about")
     if stored is None:
         return {}
@@ -223,7 +257,8 @@ def about(convention: Convention, architecture: Architecture | None) -> np.ndarr
 
 
 def architecture_in(path: str | os.PathLike) -> Architecture:
-    """The architecture that an .npz file of `Network.save` describes. Raises ValueError for a file that describes none."""
+    """The architecture that a file of `Network.save`, or a checkpoint of `training.train`, describes. Raises ValueError for a
+    file that describes none."""
     with opened(path) as file:
         net = described_in(file)
         if net is None:
@@ -234,4 +269,7 @@ def architecture_in(path: str | os.PathLike) -> Architecture:
 def described_in(file: Opened) -> Architecture | None:
     """The same of an open file of any kind; None for one that describes none."""
     fields = _about(file).get("architecture")
-    return architecture_of(fields) if fields else None
+    try:
+        return architecture_of(fields) if fields else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"weights: {file.path} says in 'about' what this library does not write: {error!r}") from error

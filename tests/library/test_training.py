@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from experiments import leaky
-from resnet_lib import Architecture, Block, Root, cifar_architecture, training
+from resnet_lib import Architecture, Block, Root, build, cifar_architecture, training
 from resnet_lib.data import digits
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
 from resnet_lib.training import Epoch, History, Recipe, train
 from resnet_lib.training_graph import TrainingGraph
 from resnet_lib.units import BasicUnit, UnitKind
+from resnet_lib.weights import architecture_in
 
 SMALL = digits(num_train=200)._replace(test_images=digits().test_images[:50], test_labels=digits().test_labels[:50])
 TINY = Architecture(
@@ -230,6 +231,17 @@ def test_a_whole_checkpoint_gives_the_network_again(unbroken, checkpoint_bytes, 
     np.testing.assert_array_equal(again.network(SMALL.test_images), unbroken.network(SMALL.test_images))
 
 
+def test_a_checkpoint_says_of_which_network_it_is(unbroken, checkpoint_bytes, tmp_path):
+    path = tmp_path / "run.npz"
+    path.write_bytes(checkpoint_bytes)
+    assert architecture_in(path) == unbroken.architecture
+    again = build(architecture_in(path), weights=path)
+    np.testing.assert_array_equal(again(SMALL.test_images), unbroken.network(SMALL.test_images))
+    strides = [Block("b", "basic_v1", [(8, 2), (16, 2)])]  # of which the variables know nothing
+    with pytest.raises(ValueError, match="layout: .*run.npz are for 'slim', got None"):
+        build(replace(unbroken.architecture, blocks=strides), weights=path)
+
+
 def test_a_history_can_be_pickled_with_or_without_its_network(unbroken):
     images = SMALL.test_images[:3]
     logits = unbroken.network(images)
@@ -276,15 +288,17 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(t
     """A child writes the checkpoint of the last epoch, and is killed before that is in its place."""
     path, save = tmp_path / "run.npz", training._save
 
-    def save_or_be_killed(path, fingerprint, history, graph):
+    def save_or_be_killed(path, fingerprint, history, graph, architecture):
         if len(history) < QUICK.epochs:
-            return save(path, fingerprint, history, graph)
+            return save(path, fingerprint, history, graph, architecture)
         values = graph.values()  # by TensorFlow, whose threads the child lacks
         child = os.fork()
         if not child:
             try:
                 os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-                save(path, fingerprint, history, SimpleNamespace(names=graph.names, values=lambda: values))
+                save(
+                    path, fingerprint, history, SimpleNamespace(names=graph.names, values=lambda: values), architecture
+                )
             finally:
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
@@ -385,8 +399,8 @@ def test_a_run_with_augmentation_is_another_run_seeded_and_resumable(tmp_path, u
     assert whole != unbroken
     save = training._save
 
-    def save_and_stop(path, fingerprint, history, graph):
-        save(path, fingerprint, history, graph)
+    def save_and_stop(path, fingerprint, history, graph, architecture):
+        save(path, fingerprint, history, graph, architecture)
         if len(history) == 2:
             raise KeyboardInterrupt
 

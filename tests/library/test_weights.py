@@ -341,6 +341,71 @@ def test_what_a_file_of_ones_own_says_is_kept(tmp_path):
     assert relative(again(images_of(64)), network(images_of(64))) < 0.01
 
 
+ODD = Architecture(  # its strides have no layout
+    "odd",
+    [Block("b", "bottleneck_v1", [(8, 2, 1), (8, 2, 2), (8, 2, 1)])],
+    Root(8, 3, 1, 1),
+    "A",
+    image_size=8,
+    num_classes=3,
+)
+
+
+@pytest.fixture(scope="module")
+def odd_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("odd") / "odd.npz"
+    build(ODD).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"shortcut": "none"}, "shortcut: the weights in .*odd.npz are for 'A', got 'none'; .*architecture_in.* 'odd'"),
+        ({"shortcut": "scaling"}, "shortcut: .* are for 'A', got 'scaling'"),
+        ({"root": Root(8, 3, 2, 1)}, r"root: strides: .* are for \(1, 1\), got \(2, 1\)"),
+        ({"stride_in": "1x1"}, "stride_in: .* are for '3x3', got '1x1'"),
+        (
+            {"blocks": [Block("b", "bottleneck_v1", [(8, 2, 1), (8, 2, 3), (8, 2, 1)])]},
+            r"blocks: strides: .* are for \(\(1, 2, 1\),\), got \(\(1, 3, 1\),\)",
+        ),
+    ],
+)
+def test_a_network_whose_variables_alone_are_those_of_the_file_is_refused(odd_file, change, expected):
+    with opened(odd_file) as file, pytest.raises(ValueError, match=expected):
+        WeightFile(file, "odd", ODD).check(ODD.variant(**change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "mine", "image_size": (9, 7), "num_classes": 5, "channels_in": 1},  # the shapes have to fit besides
+        {"output_stride": 1, "global_pool": False, "num_classes": None},  # the same features at more positions
+        {"shortcut": "B"},  # here the same function
+    ],
+)
+def test_the_same_function_of_other_sizes_is_taken(odd_file, change):
+    with opened(odd_file) as file:
+        WeightFile(file, "odd", ODD).check(ODD.variant(**change))
+
+
+def test_a_rewired_network_takes_the_file_of_the_whole_and_a_plain_one_does_not(tmp_path, odd_file):
+    build(ODD).rewired({"b": [1, 1, 2, 3]}).load(odd_file)
+    plain = build(ODD.variant(shortcut="none"))
+    before = plain.values()
+    with pytest.raises(ValueError, match="shortcut: .* are for 'A', got 'none'"):
+        plain.load(odd_file)
+    assert all(np.array_equal(before[name], value) for name, value in plain.values().items())
+    about = json.dumps({"convention": None, "architecture": None})
+    plain.load(altered(odd_file, tmp_path / "silent.npz", lambda arrays: arrays.update(about=about)))
+    about = json.dumps({"convention": {"source": "resnet_lib", "batch_norm_epsilon": 0.0}})
+    with pytest.raises(ValueError, match="batch_norm_epsilon: .* are for 0.0, got 1e-05"):
+        plain.load(altered(odd_file, tmp_path / "odd.npz", lambda arrays: arrays.update(about=about)))
+    about = json.dumps({"architecture": {"blocks": 3}})
+    with pytest.raises(ValueError, match="weights: .*odd.npz says in 'about' what this library does not write"):
+        plain.load(altered(odd_file, tmp_path / "odd.npz", lambda arrays: arrays.update(about=about)))
+
+
 def altered(path, to, change):
     """An .npz file after `change` of the dict of its arrays."""
     with np.load(path) as saved:
