@@ -37,8 +37,9 @@ def build(
     gives the same weights); changes: channels_in, of the images; global_pool, output_stride, as in `resnet_v2.resnet_v2`;
     layout, shortcut, root_pooling, batch_norm_epsilon, as in `architectures.get_architecture`.
     weights: a file, as `Network.load` takes it. What belongs to it comes with it unless it is named here: number of classes,
-    batch norm epsilon and root pooling, of a named network image size and stride layout as well. Of 1001 classes the first,
-    the background, is left out for num_classes=1000. fresh_classifier: leave the last layer as it is, for other classes.
+    batch norm epsilon and root pooling, of a named network image size and stride layout as well, and the channels of the
+    images from a file that describes its network (`weights.architecture_in`). Of 1001 classes the first, the background, is
+    left out for num_classes=1000. fresh_classifier: leave the last layer as it is, for other classes.
     The names of `other_nets.OTHER_NETS` ("vgg_16", ...) build networks that are not lists of Blocks. They take image_size,
     num_classes, seed, channels_in and weights only.
     Raises ValueError or TypeError naming the argument at fault, and what `Network.load` does.
@@ -58,6 +59,9 @@ def build(
         fixed = {} if other else found.changes()
         if not isinstance(architecture, str):
             fixed.pop("layout", None)  # its strides stand where its author put them
+        elif net and found.described:
+            fixed["channels_in"] = found.described.channels_in
+            image_size = found.described.image_size if own(image_size) else image_size
         elif own(image_size) and found.convention and found.convention.image_size:
             image_size = found.convention.image_size
         num_classes = found.fitting_classes(num_classes, fresh_classifier)

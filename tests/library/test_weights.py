@@ -406,6 +406,17 @@ def test_a_rewired_network_takes_the_file_of_the_whole_and_a_plain_one_does_not(
         plain.load(altered(odd_file, tmp_path / "odd.npz", lambda arrays: arrays.update(about=about)))
 
 
+def test_a_named_network_is_built_for_the_images_that_a_file_of_ones_own_says(tmp_path):
+    name, path = "resnet_v1_cifar_20", tmp_path / "digits.npz"
+    build(name, image_size=(8, 9), channels_in=1).save(path)
+    assert build(name, weights=path).input_shape == (None, 8, 9, 1)
+    assert build(name, image_size=None, weights=path).input_shape == (None, None, None, 1)
+    with pytest.raises(
+        ValueError, match=r"has the shape \(3, 3, 1, 16\) for .*conv1/weights, whose shape is \(3, 3, 3, 16\)"
+    ):
+        build(name, channels_in=3, weights=path)
+
+
 def altered(path, to, change):
     """An .npz file after `change` of the dict of its arrays."""
     with np.load(path) as saved:
