@@ -270,7 +270,10 @@ def get_architecture(
         architecture = Architecture("resnet", architecture)
         architecture = replace(architecture, name=f"resnet_v{architecture.version}")
     elif not isinstance(architecture, Architecture):
-        raise TypeError(f"architecture must be a name, an Architecture or a list of Blocks, got {architecture!r}")
+        raise TypeError(
+            f"architecture must be a name, an Architecture or a list of Blocks, got {architecture!r}; a Network has one: "
+            "network.architecture"
+        )
     for name, value in {"image_size": image_size, "num_classes": num_classes}.items():
         if not own(value):
             changes[name] = value

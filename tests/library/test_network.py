@@ -439,6 +439,14 @@ def test_bad_descriptions_are_named():
         build([Block("block1", "bottleneck_v7", [(8, 2, 1)])])
 
 
+def test_what_counts_descriptions_says_where_a_network_has_one(network):
+    with pytest.raises(
+        TypeError, match="architecture must be .*, got <Network .*; a Network has one: network.architecture"
+    ):
+        cost(network)
+    assert cost(network.architecture) == network.cost()
+
+
 def test_a_network_is_saved_and_loaded(tmp_path, network):
     path = tmp_path / "weights.npz"
     network.save(path)
