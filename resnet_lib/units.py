@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .checks import positive_int
+from .checks import instance_of, list_of, one_of, positive_int, scope_name
 
 
 class Convolution(NamedTuple):
@@ -157,6 +157,8 @@ SHORTCUTS = (*SHORTCUTS_OF_2015, "scaling", "exclusive_gating", "shortcut_only_g
 STRIDE_IN = ("1x1", "3x3")
 
 OPTIONS = {"shortcut": "B", "stride_in": "3x3"}  # what a network tells its units, and what they do when it says nothing
+_ALL_OPTIONS = (*OPTIONS, "dilation")
+_BUILDERS = ("resnet_v1", "resnet_v2", "orderings", "highway")  # the modules that have UNIT_FNS
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class UnitKind:
     and "dilation" if it takes the stride that it would have had where features stay dense (`stack_blocks_dense`); builder: the
     function that makes the unit, or the module of this library whose UNIT_FNS has it.
 
-    A function of your own becomes a kind by UnitKind("mine", Unit, 2, builder=my_unit).
+    A function of your own becomes a kind by UnitKind("mine", Unit, 2, builder=my_unit). Raises ValueError or TypeError, naming
+    the argument, for what makes no kind.
     """
 
     name: str
@@ -178,6 +181,22 @@ class UnitKind:
     ordering: Ordering | None = None
     options: tuple[str, ...] = ()
     builder: str | Callable[..., Any] = ""
+
+    def __post_init__(self):
+        scope_name("name", self.name)
+        fields = getattr(self.shape, "_fields", ()) if isinstance(self.shape, type) else ()
+        if not {"depth", "stride"} <= {*fields}:
+            raise TypeError(
+                f"shape must be a class as BasicUnit and Unit are, a NamedTuple with depth and stride, got {self.shape!r}"
+            )
+        one_of("version", self.version, (1, 2))
+        instance_of("ordering", self.ordering, Ordering | None, "an Ordering or None")
+        options = tuple(one_of("options", option, _ALL_OPTIONS) for option in list_of("names", "options", self.options))
+        object.__setattr__(self, "options", options)
+        if not callable(self.builder) and self.builder not in _BUILDERS:
+            raise TypeError(
+                f"builder must be a function that makes a unit, or one of {_BUILDERS}, got {self.builder!r}"
+            )
 
     def refuse_unheard(self, **options: str) -> None:
         """Raises ValueError for an option, other than its default, that this kind would not hear of."""
@@ -193,7 +212,6 @@ _WRITTEN_OUT = {  # the kinds that a module has as a text to read; `orderings` m
     ("basic", "v2"): "resnet_v2",
     ("bottleneck", "v2"): "resnet_v2",
 }
-_ALL_OPTIONS = (*OPTIONS, "dilation")
 
 
 def _kind(shape: str, ordering: str) -> UnitKind:

@@ -420,6 +420,30 @@ def test_a_unit_of_somebody_else_is_described_and_not_guessed():
             build([Block("b", unit_fn, [(4, 2, 1)])], 8)
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"name": None}, "name must be a name for variables: .*, got None"),
+        ({"name": "my unit"}, "name must be a name for variables: .*, got 'my unit'"),
+        ({"shape": "BasicUnit"}, "shape must be a class as BasicUnit .* with depth and stride, got 'BasicUnit'"),
+        ({"shape": (8, 1)}, r"shape must be a class .*, got \(8, 1\)"),
+        ({"shape": Block}, "shape must be a class .* depth and stride, got <class 'resnet_lib.blocks.Block'>"),
+        ({"version": 3}, r"version must be one of \[1, 2\], got 3"),
+        ({"ordering": "v2"}, "ordering must be an Ordering or None, got 'v2'"),
+        ({"options": ("foo",)}, r"options must be one of \['shortcut', 'stride_in', 'dilation'\], got 'foo'"),
+        ({"options": "shortcut"}, "options must be a list of names, got 'shortcut'"),
+        ({"builder": ""}, "builder must be a function that makes a unit, or one of .*'highway'.*, got ''"),
+        ({"builder": 7}, "builder must be a function that makes a unit, or one of .*, got 7"),
+        ({"builder": ["a"]}, "builder must be a function that makes a unit, or one of .*, got "),
+    ],
+)
+def test_what_makes_no_kind_of_unit_is_named(change, expected):
+    right = {"name": "doubled", "shape": BasicUnit, "version": 1, "builder": doubled}
+    assert UnitKind(**right, options=["shortcut"]).options == ("shortcut",)
+    with pytest.raises((TypeError, ValueError), match=expected):
+        UnitKind(**{**right, **change})
+
+
 def test_an_option_that_cannot_reach_a_unit_is_refused():
     with pytest.raises(ValueError, match="shortcut: units of kind 'highway' do not take it, got 'C'"):
         build([Block("b", highway_unit, [(4, 1)])], 8, shortcut="C")
