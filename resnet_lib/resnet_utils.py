@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def blocks_stride(
 
 
 def _stacked_units(blocks, unit_options):
-    """[(block, unit function, whether it takes `dilation`, arguments of each unit)]; raises ValueError where malformed."""
+    """[(block, unit function, its kind or None, arguments of each unit)]; raises ValueError where malformed."""
     stacked = []
     for block in blocks:
         function, kind = unit_function(block.unit_fn)
@@ -68,7 +69,7 @@ def _stacked_units(blocks, unit_options):
         shape = kind.shape if kind else Unit
         where = f"Block {block.scope!r}, unit"
         units = [{**unit_arguments(arg, shape, f"{where} {i}"), **options} for i, arg in enumerate(block.args, 1)]
-        stacked.append((block, function, bool(kind) and "dilation" in kind.options, units))
+        stacked.append((block, function, kind, units))
     if not stacked or not all(units for *_, units in stacked):
         raise ValueError(f"blocks must hold at least one Block, each of at least one unit, got {blocks!r}")
     return stacked
@@ -89,26 +90,43 @@ def stack_blocks_dense(
     multiply the rate of their atrous 3x3 instead, so that the features stay dense (Chen et al. 2016, arXiv:1606.00915).
     It must be a product of the units' strides from the start: with strides 1, 2, 1, 3, 4 that is 1, 2, 6 or 24.
     outputs_collections: the graph collection that receives the output of every block. unit_options: shortcut and stride_in
-    of every unit. Raises ValueError for an output_stride out of reach, an empty list of blocks, a malformed unit, and an option
-    that a unit does not take.
+    of every unit. Raises ValueError for an output_stride out of reach, an empty list of blocks, a malformed unit, an option
+    that a unit does not take, and a unit of a `units.UnitKind` that returns another depth or stride than its arguments say.
     """
     stacked = _stacked_units(list(blocks), unit_options or {})
     check_reachable(output_stride, [unit["stride"] for *_, units in stacked for unit in units])
     current_stride, rate = 1, 1
-    for block, unit_fn, takes_dilation, units in stacked:
+    for block, unit_fn, kind, units in stacked:
         with tf.compat.v1.variable_scope(block.scope, "block", [net]) as scope:
             for i, unit in enumerate(units, 1):
+                inputs, stride = net, unit["stride"]
                 with tf.compat.v1.variable_scope(f"unit_{i}", values=[net]):
                     if current_stride == output_stride:
                         # What follows the stride within the unit, as in this library's own units, widens by it at once.
-                        dilation = {"dilation": unit["stride"]} if takes_dilation else {}
+                        dilation = {"dilation": stride} if kind and "dilation" in kind.options else {}
                         net = unit_fn(net, rate=rate, **{**unit, "stride": 1}, **dilation)
-                        rate *= unit["stride"]
+                        rate *= stride
+                        stride = 1
                     else:
                         net = unit_fn(net, rate=1, **unit)
-                        current_stride *= unit["stride"]
+                        current_stride *= stride
+                if kind:
+                    _check_output(
+                        f"Block {block.scope!r}, unit {i}, of kind {kind.name!r}", net, inputs, unit["depth"], stride
+                    )
             net = slim.utils.collect_named_outputs(outputs_collections, scope.name, net)
     return net
+
+
+def _check_output(where, net, inputs, depth, stride):
+    """Raises ValueError or TypeError where a unit has not made what its arguments say."""
+    if not tf.is_tensor(net):
+        raise TypeError(f"{where}: the function must return a tensor, got {net!r}")
+    height, width = (side and ceil(side / stride) for side in inputs.shape[1:3])
+    if not net.shape.is_compatible_with([None, height, width, depth]):
+        raise ValueError(
+            f"{where}: the function must turn {inputs.shape} into depth {depth} at stride {stride}, got {net.shape}"
+        )
 
 
 def resnet_arg_scope(

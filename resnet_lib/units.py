@@ -171,8 +171,16 @@ class UnitKind:
     and "dilation" if it takes the stride that it would have had where features stay dense (`stack_blocks_dense`); builder: the
     function that makes the unit, or the module of this library whose UNIT_FNS has it.
 
-    A function of your own becomes a kind by UnitKind("mine", Unit, 2, builder=my_unit). Raises ValueError or TypeError, naming
-    the argument, for what makes no kind.
+    A function of your own becomes a kind by UnitKind("mine", Unit, 2, builder=my_unit). It is called as
+
+        my_unit(inputs, depth=..., depth_bottleneck=..., stride=..., rate=...)  # the fields of the shape, and rate
+
+    under the scope block/unit_i, and also gets those of OPTIONS that the kind names. inputs [batch, height, width, channels] ->
+    [batch, ceil(height / stride), ceil(width / stride), depth]. rate: of its atrous convolutions, 1 unless features stay
+    dense. Decorated with slim.add_arg_scope it gets outputs_collections too, the collection of the end points. The arg scope,
+    `resnet_utils.resnet_arg_scope`, adds batch norm and ReLU to every slim.conv2d, and tells batch norm and dropout of slim
+    whether they train.
+    Raises ValueError or TypeError, naming the argument, for what makes no kind.
     """
 
     name: str

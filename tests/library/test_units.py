@@ -421,6 +421,31 @@ def test_a_unit_of_somebody_else_is_described_and_not_guessed():
 
 
 @pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({"depth": 5}, r"depth 4 at stride 2, got \(None, 4, 4, 5\)"),
+        ({"stride": 1}, r"must turn \(None, 7, 7, 64\) into depth 4 at stride 2, got \(None, 7, 7, 4\)"),
+        (None, "must return a tensor, got None"),
+    ],
+)
+def test_a_unit_that_does_not_make_what_its_arguments_say_is_named(made, expected):
+    """With an odd side, and where features stay dense with a stride of 1."""
+
+    def unit(inputs, depth, stride, rate=1):
+        return made and doubled(inputs, **{"depth": depth, "stride": stride, "rate": rate, **made})
+
+    def network(builder, **options):
+        return build([Block("b", UnitKind("theirs", BasicUnit, 1, builder=builder), [(4, 2)])], 28, 3, **options)
+
+    with pytest.raises(
+        (TypeError, ValueError), match=f"Block 'b', unit 1, of kind 'theirs': the function .*{expected}"
+    ):
+        network(unit)
+    nominal, dense = (network(doubled, output_stride=stride) for stride in (8, 4))
+    assert [net.end_points(images(1, 28, 28, 3))["b"].shape[1] for net in (nominal, dense)] == [4, 7]
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"name": None}, "name must be a name for variables: .*, got None"),
