@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -40,11 +41,31 @@ def zero_weights(getter: Callable[..., Any], name: str, *args: Any, **kwargs: An
     return getter(name, *args, **kwargs)
 
 
+@contextmanager
+def _only_gotten_variables(getter):
+    """A custom getter like `getter`. Raises ValueError in the end for a variable that was made past it: no seed draws it, and
+    training, which calls a network twice, would evaluate another one."""
+    known = {id(variable) for variable in tf.compat.v1.global_variables()}
+
+    def get(*args, **kwargs):
+        variable = getter(*args, **kwargs)
+        known.add(id(variable))
+        return variable
+
+    yield get
+    for variable in tf.compat.v1.global_variables():
+        if id(variable) not in known:
+            raise ValueError(
+                f"blocks: a unit makes the variable {variable.name!r} by itself, as layers of Keras do, so that every use of "
+                "the network would have another one: take layers of tf_slim, or tf.compat.v1.get_variable"
+            )
+
+
 def network_function(architecture: Architecture, *, seed: int | None = None, **scope_options: Any) -> Callable:
     """An Architecture as a tf-slim network: a function (images, is_training=False) -> (net, end_points).
 
     seed: of the weights, None leaves them to TensorFlow's; scope_options: of `resnet_arg_scope`. Calls after the first in a
-    graph share its variables.
+    graph share its variables. Raises ValueError for a unit that makes a variable otherwise than by tf.compat.v1.get_variable.
     """
     scope_options = {"batch_norm_epsilon": architecture.batch_norm_epsilon, **scope_options}
     network = resnet_v1.resnet_v1 if architecture.version == 1 else resnet_v2.resnet_v2
@@ -52,7 +73,8 @@ def network_function(architecture: Architecture, *, seed: int | None = None, **s
     def function(images, is_training=False):
         scope = tf.compat.v1.get_variable_scope()
         with (
-            tf.compat.v1.variable_scope(scope, custom_getter=seeded_weights(seed), reuse=tf.compat.v1.AUTO_REUSE),
+            _only_gotten_variables(seeded_weights(seed)) as getter,
+            tf.compat.v1.variable_scope(scope, custom_getter=getter, reuse=tf.compat.v1.AUTO_REUSE),
             slim.arg_scope(resnet_arg_scope(is_training, **scope_options)),
         ):
             return network(

@@ -179,7 +179,8 @@ class UnitKind:
     [batch, ceil(height / stride), ceil(width / stride), depth]. rate: of its atrous convolutions, 1 unless features stay
     dense. Decorated with slim.add_arg_scope it gets outputs_collections too, the collection of the end points. The arg scope,
     `resnet_utils.resnet_arg_scope`, adds batch norm and ReLU to every slim.conv2d, and tells batch norm and dropout of slim
-    whether they train.
+    whether they train. Variables are those of slim's layers or of tf.compat.v1.get_variable; a network is refused whose units
+    make others, as layers of Keras do.
     Raises ValueError or TypeError, naming the argument, for what makes no kind.
     """
 

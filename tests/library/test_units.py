@@ -445,6 +445,36 @@ def test_a_unit_that_does_not_make_what_its_arguments_say_is_named(made, expecte
     assert [net.end_points(images(1, 28, 28, 3))["b"].shape[1] for net in (nominal, dense)] == [4, 7]
 
 
+def with_keras(inputs, depth, stride, rate=1):
+    return tf.keras.layers.BatchNormalization()(doubled(inputs, depth, stride, rate))
+
+
+def with_a_variable(inputs, depth, stride, rate=1):
+    return doubled(inputs, depth, stride, rate) * tf.Variable(lambda: tf.ones([depth]), name="by_itself")
+
+
+def with_get_variable(inputs, depth, stride, rate=1):
+    return doubled(inputs, depth, stride, rate) * tf.compat.v1.get_variable("scale", [depth])
+
+
+@pytest.mark.parametrize(("unit", "variable"), [(with_keras, "batch_norm.*/gamma"), (with_a_variable, "by_itself")])
+def test_a_unit_that_makes_variables_by_itself_is_refused(unit, variable):
+    """The seed would not draw them, the moving averages of Keras would stay as they began, and a second call had others."""
+
+    def net(builder):
+        return Architecture(
+            "net", [Block("b", UnitKind("own", BasicUnit, 1, builder=builder), [(64, 1)])], image_size=8
+        )
+
+    expected = f"blocks: a unit makes the variable 'net/b/unit_1/{variable}:0' by itself, as layers of Keras do"
+    with pytest.raises(ValueError, match=expected):
+        build(net(unit))
+    with tf.Graph().as_default(), pytest.raises(ValueError, match=expected):  # as training calls it
+        network_function(net(unit))(tf.zeros([1, 8, 8, 3]))
+    twice = build(net(with_get_variable)).rewired({"b": [1, 1]})
+    assert [variable.name for variable in twice.variables].count("net/b/unit_1/scale:0") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
