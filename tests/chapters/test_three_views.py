@@ -516,3 +516,21 @@ def test_on_pictures_the_median_unit_is_worth_little_and_the_first_one_much():
     for family in ("residual", "v2"):
         assert 0.05 < median[family, 20] < 0.25 < min(first[family, 20], first[family, 56])
     assert [round(100 * median[family, 56], 1) for family in ("residual", "v2")] == [0.5, 1.1]
+
+
+def test_less_of_the_longer_paths_fits_as_well_and_generalizes_worse():
+    rows = pd.read_csv(data.path("short_paths.csv"))
+    assert rows["error"].isna().all() and (rows.groupby("training").size() == 5).all()
+    train, test = (100 * rows.groupby("training")[column].median() for column in ("train_error", "test_error"))
+    more = test - test["whole"]
+    backward = ["whole", "backward 1/2", "backward 1/4", "backward 0"]
+    assert test[backward].is_monotonic_increasing and (train[backward] < 1).all()
+    assert 9 < more["backward 0"] < 10 and round(more["backward 1/2"]) == 3
+    assert 5 < train["23 of 54 units"] < 15 and round(more["23 of 54 units"]) == 10
+    assert 0.5 < more["stochastic depth"] < 1.5 and train["classifier only"] > 20
+
+
+def test_the_paths_of_length_zero_carry_less_than_a_thousandth():
+    spectrum = pd.read_csv(data.path("path_spectrum.csv"))
+    shares = spectrum[(spectrum["family"] == "v2") & (spectrum["layers"] == 56) & (spectrum["length"] == 0)]["share"]
+    assert len(shares) == 15 and shares.between(0, 0.001).all()
