@@ -60,9 +60,10 @@ class History:
 
     @cached_property
     def network(self) -> Network:
-        """The trained network. It is built when it is first asked for, which takes seconds for a deep one."""
+        """The trained network. It is built when it is first asked for, which takes seconds for a deep one. Raises ValueError
+        where the run diverged so far that its `weights` hold NaN."""
         network = build(self.architecture)
-        network.assign(self.weights)
+        network.assign(self.weights, "weights")
         return network
 
     def __getstate__(self) -> dict[str, Any]:

@@ -415,6 +415,8 @@ def test_a_run_that_diverges_stops_with_a_record():
     what = "(loss|norm of the gradient) is (nan|inf)"
     assert re.fullmatch(rf"diverged: the {what} at epoch 1, step \d, with a learning rate of 1e\+30", history.error)
     assert history.epochs == [] and history.weights["tiny/conv1/weights"].shape == (3, 3, 1, 8)
+    with pytest.raises(ValueError, match="^weights holds NaN or infinity in tiny/"):
+        _ = history.network
 
 
 def test_bad_input_is_named():
