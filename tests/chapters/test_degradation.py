@@ -219,3 +219,24 @@ def test_residual_networks_are_worse_again_in_the_third_epoch():
     of_56 = results(data.path("degradation.csv")).query("family == 'residual' and layers == 56")["train_errors"]
     second, third = (of_56.str.split(";").str[epoch - 1].astype(float) for epoch in (2, 3))
     assert second.max() < 0.2 and third.median() > 0.7
+
+
+def test_on_pictures_the_layerwise_step_leads_by_little():
+    rows = pd.read_csv(data.path("causes.csv")).query("dataset == 'fashion_14' and family == 'plain'")
+    errors = 100 * rows.pivot(index="seed", columns="remedy", values="train_error")
+    best_other = errors.drop(columns="layerwise").min(axis=1)
+    lead = best_other - errors["layerwise"]
+    assert len(lead) == 2 and round(lead[0]) == 5 and 1 < lead[1] < 2
+    assert (errors["layerwise"] > 0.75 * best_other).all()  # half is missed by far
+    assert (errors[["clipped", "warm-up"]] > 15).all(axis=None)
+    bank = pd.read_csv(data.path("bank_epochs.csv")).query(
+        "family == 'plain' and layers == 20 and part == 'train' and mode == 'evaluation' and images == 10000 and epoch == 10"
+    )
+    assert round(100 * bank["error"].median()) == 8
+
+
+def test_at_110_plain_layers_no_cure_helps():
+    rows = pd.read_csv(data.path("causes.csv")).query("layers == 110 and family == 'plain'")
+    assert (rows.groupby("remedy").size() == 5).all() and rows["remedy"].nunique() == 4
+    assert (rows.groupby("remedy")["learning_rate"].nunique() == 1).all()
+    assert rows.groupby("remedy")["train_error"].median().between(0.85, 0.9).all()
