@@ -97,7 +97,7 @@ def _time(args):
 
 def _engines(args) -> Iterator[tuple[str, str]]:
     """Every engine in every precision, but the network that is not frozen once: it computes in float32 only."""
-    if {*args.engine} == {UNFROZEN} and args.precision != ["float32"]:
+    if {*args.engine} == {UNFROZEN} and "float32" not in args.precision:
         raise ValueError(f"--precision needs an --engine that freezes the network, got {args.precision} and no engine")
     for engine, precision in itertools.product(args.engine, args.precision):
         if engine != UNFROZEN or precision == args.precision[0]:

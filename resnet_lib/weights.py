@@ -186,9 +186,7 @@ class WeightFile:
     def _check_described(self, architecture):
         for name, wanted in _unseen(self.described).items():
             found = _unseen(architecture)[name]
-            # Only a rewired network has other numbers of units on the same variables.
-            rewired = name == "blocks: strides" and architecture.units != self.described.units
-            if not (found == wanted or rewired or {wanted, found} <= _SEEN_SHORTCUTS):
+            if not (found == wanted or {wanted, found} <= _SEEN_SHORTCUTS):
                 raise ValueError(
                     f"{name}: the weights in {self._file.path} are for {wanted!r}, got {found!r}; "
                     f"resnet_lib.weights.architecture_in(PATH) is their network, {self.described.name!r}"

@@ -251,6 +251,7 @@ NOT_CALLED = {
     "predictions": {"class_names": "`likeliest` calls it", "network_with_weights": "it downloads what is no file"},
     "recipe": {"given_recipe": "`train` calls it"},
     "sweep": {
+        "failed": "it takes a row of `sweep`",
         "run": "whatever is wrong becomes a row with its error",
         "v2_first": "cifar_architecture with another first unit",
         "with_units": "it makes a family, whose networks are checked",

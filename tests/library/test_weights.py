@@ -389,8 +389,9 @@ def test_the_same_function_of_other_sizes_is_taken(odd_file, change):
         WeightFile(file, "odd", ODD).check(ODD.variant(**change))
 
 
-def test_a_rewired_network_takes_the_file_of_the_whole_and_a_plain_one_does_not(tmp_path, odd_file):
-    build(ODD).rewired({"b": [1, 1, 2, 3]}).load(odd_file)
+def test_a_plain_network_takes_no_file_of_a_residual_one_and_a_rewired_one_none_of_another_order(tmp_path, odd_file):
+    with pytest.raises(ValueError, match=r"blocks: strides: .* are for \(\(1, 2, 1\),\), got \(\(2, 1, 1\),\)"):
+        build(ODD).rewired({"b": [2, 1, 3]}).load(odd_file)
     plain = build(ODD.variant(shortcut="none"))
     before = plain.values()
     with pytest.raises(ValueError, match="shortcut: .* are for 'A', got 'none'"):
