@@ -80,10 +80,9 @@ class TrainingGraph:
         # Without these the moving averages of the batch norms would stay as they began.
         updates = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.UPDATE_OPS)
         taken = change_gradients(gradients, trained) if change_gradients else gradients
-        if len(taken) != len(trained):
-            raise ValueError(
-                f"change_gradients must give a gradient for each of {len(trained)} variables, got {len(taken)}"
-            )
+        if not isinstance(taken, list | tuple) or len(taken) != len(trained):
+            found = len(taken) if isinstance(taken, list | tuple) else repr(taken)
+            raise ValueError(f"change_gradients must give a list of {len(trained)} gradients, got {found}")
         with tf.control_dependencies(updates):
             apply = optimizer.apply_gradients(zip(taken, trained, strict=True))
         with tf.control_dependencies([apply]):  # whoever asks for the loss takes the step

@@ -130,7 +130,8 @@ def test_the_optimizer_takes_the_changed_gradients_and_the_record_has_those_of_t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda gradients, variables: gradients[1:], "a gradient for each of 20 variables, got 19"),
+        (lambda gradients, variables: gradients[1:], "a list of 20 gradients, got 19"),
+        (lambda gradients, variables: None, "a list of 20 gradients, got None"),
         ("clip", "must be a function"),
         (partial(halved), "must be a function, whose name is its own"),
     ],
