@@ -17,14 +17,14 @@ from .layers import Layer
 from .other_nets import OTHER_NETS
 from .units import printed_layers, unit_kind
 
-Network = str | Architecture | Sequence[Block]
+Described = str | Architecture | Sequence[Block]
 Size = int | tuple[int, int] | str
 
 _TABLE_1 = [f"resnet_v1_{n}" for n in (18, 34, 50, 101, 152)]  # of He et al. 2015
 
 
 def depth_table(
-    architectures: Network | Sequence[Network] | None = None,
+    architectures: Described | Sequence[Described] | None = None,
     image_size: Size = OWN,
     num_classes: int | str | None = OWN,
     **changes: Any,
@@ -55,7 +55,7 @@ def depth_table(
     return pd.DataFrame([[column.get(row, "") for column in columns] for row in rows], index, names)
 
 
-def _listed(architectures: Network | Sequence[Network]) -> list[Network]:
+def _listed(architectures: Described | Sequence[Described]) -> list[Described]:
     """A list of networks; a network alone, be it a list of Blocks, becomes one of one."""
     if isinstance(architectures, str | Architecture):
         return [architectures]
@@ -70,7 +70,7 @@ def _listed(architectures: Network | Sequence[Network]) -> list[Network]:
 
 
 def _described(
-    networks: list[Network], image_size: Size, num_classes: int | str | None, changes: dict[str, Any]
+    networks: list[Described], image_size: Size, num_classes: int | str | None, changes: dict[str, Any]
 ) -> Iterator[tuple[str, Architecture | None, Cost]]:
     """The name, Architecture and Cost of each network. One that is not a list of Blocks has no Architecture; layouts and
     shortcuts are for the networks beside it that are. `cost` refuses all else that only Blocks have."""
@@ -125,7 +125,7 @@ def _strided(what: str, stride: int) -> str:
 
 
 def cost_table(
-    architectures: Network | Sequence[Network] | None = None,
+    architectures: Described | Sequence[Described] | None = None,
     image_size: Size = OWN,
     num_classes: int | str | None = OWN,
     **changes: Any,

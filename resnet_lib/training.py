@@ -143,10 +143,8 @@ def _read(path, fingerprint):
 
 def _differences(there, here):
     """What two fingerprints differ in, for people; an empty text where they are the same."""
-    (network, recipe, data, seed, *functions), (network_here, recipe_here, data_here, seed_here, *functions_here) = (
-        there,
-        here,
-    )
+    network, recipe, data, seed, *functions = there
+    network_here, recipe_here, data_here, seed_here, *functions_here = here
     numbers = {**recipe, "seed": seed}
     numbers_here = {**recipe_here, "seed": seed_here}
     names = numbers.keys() | numbers_here.keys()
