@@ -25,7 +25,8 @@ a network is first built. A map of the house, from the ground up; a module impor
     architectures, weight_names           whole networks, and all that are named; what files call their variables
     accounting, resnet_utils,             the closed form; what every residual network needs; an Architecture as
     descriptions                          numbers and texts
-    unit_drawing, traffic                 a unit as lines and boxes, to scale; what a forward pass reads and writes
+    unit_drawing, traffic,                a unit as lines and boxes, to scale; what a forward pass reads and writes;
+    checkpoints                           a training run on disk
     resnet_v1, resnet_v2, highway,        units and networks, written with tf-slim, and pictures of them;
     figures, inception_modules, weights,  the weights people have;
     roofline                              what a forward pass must take on a device

@@ -239,6 +239,7 @@ APART = {
 # Functions that are not called here, and why.
 NOT_CALLED = {
     "accounting": {name: "it takes the layers of `trace`" for name in ("by_unit", "total", "unit_layers")},
+    "checkpoints": {name: "`train` calls it" for name in ("fingerprint", "read", "write")},
     "data": {"checked": "test_training hands it every wrong data set"},
     "data_files": {"path": "it takes any number of names, and says what is there instead"},
     "exploration": {

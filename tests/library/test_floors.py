@@ -29,7 +29,7 @@ FLOORS = [
     {"block_text", "known_weights", "other_nets"},
     {"architectures", "weight_names"},
     {"accounting", "descriptions", "resnet_utils"},
-    {"traffic", "unit_drawing"},
+    {"checkpoints", "traffic", "unit_drawing"},
     {"figures", "highway", "inception_modules", "resnet_v1", "resnet_v2", "roofline", "weights"},
     {
         "count_conventions",
@@ -94,6 +94,7 @@ PURE = [
 WITHOUT_TENSORFLOW = [
     *PURE,
     "__main__",
+    "checkpoints",
     "classify",
     "data",
     "data_files",

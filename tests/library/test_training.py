@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import leaky
-from resnet_lib import Architecture, Block, Root, build, cifar_architecture, training
+from resnet_lib import Architecture, Block, Root, build, checkpoints, cifar_architecture, training
 from resnet_lib.data import digits
 from resnet_lib.network import network_function
 from resnet_lib.tf_slim_compat import tf
@@ -262,7 +262,7 @@ def test_a_run_is_known_again_in_another_process_with_a_unit_function_of_ones_ow
         raise NotImplementedError
 
     block = TINY.blocks[0]._replace(unit_fn=UnitKind("own", BasicUnit, 1, options=("shortcut",), builder=own))
-    fingerprint = training._fingerprint(replace(TINY, blocks=(block,)), QUICK, SMALL, 0)
+    fingerprint = checkpoints.fingerprint(replace(TINY, blocks=(block,)), QUICK, SMALL, 0)
     assert "own" in fingerprint and "0x" not in fingerprint
 
 
@@ -277,35 +277,32 @@ def test_a_run_is_told_from_one_of_the_same_function_with_another_number():
 
     def run(slope, norm=None):
         net = leaky.architecture("plain", 8, slope)
-        return training._fingerprint(net, QUICK, SMALL, 0, {}, norm and clipped(norm))
+        return checkpoints.fingerprint(net, QUICK, SMALL, 0, {}, norm and clipped(norm))
 
     assert run(0.1) == run(0.1) != run(0.5)
     assert len({run(0.1), run(0.1, 1.0), run(0.1, 2.0)}) == 3 and run(0.1, 2.0) == run(0.1, 2.0)
     assert "0x" not in run(0.1, 2.0)
-    assert json.loads(training._fingerprint(TINY, QUICK, SMALL, 0, {}, halved))[0::4] == [repr(TINY), "halved"]
+    assert json.loads(checkpoints.fingerprint(TINY, QUICK, SMALL, 0, {}, halved))[0::4] == [repr(TINY), "halved"]
 
 
 def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(tmp_path, monkeypatch, unbroken):
     """A child writes the checkpoint of the last epoch, and is killed before that is in its place."""
-    path, save = tmp_path / "run.npz", training._save
+    path, save = tmp_path / "run.npz", checkpoints.write
 
-    def save_or_be_killed(path, fingerprint, history, graph, architecture):
-        if len(history) < QUICK.epochs:
-            return save(path, fingerprint, history, graph, architecture)
-        values = graph.values()  # by TensorFlow, whose threads the child lacks
+    def save_or_be_killed(path, run, epochs, variables, net):
+        if len(epochs) < QUICK.epochs:
+            return save(path, run, epochs, variables, net)
         child = os.fork()
         if not child:
             try:
                 os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-                save(
-                    path, fingerprint, history, SimpleNamespace(names=graph.names, values=lambda: values), architecture
-                )
+                save(path, run, epochs, variables, net)
             finally:
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", save_or_be_killed)
+    monkeypatch.setattr(checkpoints, "write", save_or_be_killed)
     with pytest.raises(KeyboardInterrupt):
         train(TINY, SMALL, QUICK, seed=3, threads=1, checkpoint=path)
     monkeypatch.undo()
@@ -398,15 +395,15 @@ def test_a_run_with_augmentation_is_another_run_seeded_and_resumable(tmp_path, u
     recipe, path = replace(QUICK, augment=2), tmp_path / "run.npz"
     whole = train(TINY, SMALL, recipe, seed=3, threads=1)
     assert whole != unbroken
-    save = training._save
+    save = checkpoints.write
 
-    def save_and_stop(path, fingerprint, history, graph, architecture):
-        save(path, fingerprint, history, graph, architecture)
-        if len(history) == 2:
+    def save_and_stop(path, run, epochs, variables, net):
+        save(path, run, epochs, variables, net)
+        if len(epochs) == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "_save", save_and_stop)
+        patch.setattr(checkpoints, "write", save_and_stop)
         train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path)
     assert train(TINY, SMALL, recipe, seed=3, threads=1, checkpoint=path) == whole
 
