@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.causes import SHARE
 from experiments.reach import reach_of
 from resnet_lib import data
 from resnet_lib.sweep import results
@@ -240,3 +241,27 @@ def test_at_110_plain_layers_no_cure_helps():
     assert (rows.groupby("remedy").size() == 5).all() and rows["remedy"].nunique() == 4
     assert (rows.groupby("remedy")["learning_rate"].nunique() == 1).all()
     assert rows.groupby("remedy")["train_error"].median().between(0.85, 0.9).all()
+
+
+def test_steps_past_what_a_gradient_holds_for_need_not_be_fatal():
+    reach = pd.read_csv(data.path("reach.csv")).query(
+        "family == 'residual' and layers == 56 and direction == 'layerwise'"
+    )
+    of_states = reach.groupby(["steps", "seed"])[["share", "found", "promised"]].apply(reach_of).groupby("steps").max()
+    runs = pd.read_csv(data.path("causes.csv")).query(
+        "dataset == 'digits' and family == 'residual' and layers == 56 and remedy == 'layerwise' and learning_rate == 0.5"
+    )
+    assert SHARE * 0.5 >= 2 * of_states.max() and len(runs) == 5 and runs["train_error"].max() < 0.01
+
+
+def test_the_error_does_not_follow_the_leak_at_110_layers():
+    leaky = pd.read_csv(data.path("leaky.csv")).query("family == 'plain' and layers == 110")
+    medians = leaky.groupby("slope")[["reach", "accuracy", "train_error"]].median()
+    assert (medians.loc[0.8] > medians.loc[0.5]).all()
+
+
+def test_fresh_plain_layers_magnify_by_thousands():
+    fresh = pd.read_csv(data.path("atlas.csv")).query("family == 'plain' and layers == 110 and steps == 0")
+    norms = fresh.pivot(index="seed", columns="layer", values="gradient_norm")
+    growth = (norms[2] / norms[109]) ** (1 / 107)
+    assert (growth**56).between(1e3, 1e4).all()
