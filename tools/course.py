@@ -36,7 +36,8 @@ README = """# Residual networks, for students
 You need Python 3.11, 3.12 or 3.13 and about 4 GB of disk. `make lab` sets up .venv, which takes a few minutes once, and opens
 JupyterLab on the notebooks.
 
-Hand in this folder's `notebooks/`. Your predictions stand in `notebooks/predictions.json`; what is locked there stays.
+Hand in this folder's `notebooks/`. Your predictions stand in `notebooks/predictions.json`; what is locked there stays. Write
+with each what would refute it.
 """
 
 
@@ -108,7 +109,7 @@ def _without_answers(cells):
 def _lock(question):
     source = (
         "from resnet_lib.lessons import lock, locked\n\n"
-        f'lock("{question}", "")  # your prediction between the quotes; once it is locked it stays'
+        f'lock("{question}", "")  # your prediction, and what would refute it; once it is locked it stays'
     )
     return new_code_cell(source)
 

@@ -11,6 +11,7 @@ import pytest
 from course import PREDICT, slides, student
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from resnet_lib import cifar_architecture, cost
 from resnet_lib.lessons import lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,10 +146,23 @@ def test_what_teachers_are_told_shows_a_class_what_it_thought(tmp_path, monkeypa
         folder = tmp_path / "handed_in" / name
         folder.mkdir(parents=True)
         lock("77.1", guess, folder / "predictions.json")
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "book/teaching.md").read_text(), re.DOTALL)
+    program, _ = re.findall(r"```python\n(.*?)```", (ROOT / "book/teaching.md").read_text(), re.DOTALL)
     names = {}
     exec(program, names)
     assert names["thought"].loc["77.1"].to_dict() == {"ada": "42", "bob": "about 6"}
+
+
+def test_what_teachers_are_told_trains_a_network_of_ones_own():
+    """The lines of book/teaching.md, with one epoch and a small network."""
+    _, program = re.findall(r"```python\n(.*?)```", (ROOT / "book/teaching.md").read_text(), re.DOTALL)
+    names = {"my_network": cifar_architecture(8)}
+    exec(program.replace("epochs=10", "epochs=1").replace(", progress=True", ""), names)
+    assert names["run"].epochs[-1].test_error < 0.9 and names["run"].error is None
+
+
+def test_the_network_of_20_layers_has_the_macs_that_teachers_are_told():
+    macs = cost(cifar_architecture(20), 14, channels_in=1).macs
+    assert (ROOT / "book/teaching.md").read_text().count(f"{macs / 1e6:.1f} million MACs") == 2
 
 
 def test_answers_go_and_each_exercise_has_a_place():
