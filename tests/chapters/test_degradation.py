@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.causes import SHARE
+from experiments.causes import LONGER_WARM_UP, RECIPES, SHARE
 from experiments.reach import reach_of
 from resnet_lib import data
 from resnet_lib.sweep import results
@@ -265,3 +265,15 @@ def test_fresh_plain_layers_magnify_by_thousands():
     norms = fresh.pivot(index="seed", columns="layer", values="gradient_norm")
     growth = (norms[2] / norms[109]) ** (1 / 107)
     assert (growth**56).between(1e3, 1e4).all()
+
+
+def test_residual_networks_with_the_same_cures():
+    rows = pd.read_csv(data.path("causes.csv")).query("family == 'residual'")
+    at_110 = rows.query("layers == 110").pivot(index="seed", columns="remedy", values="train_error")
+    assert len(at_110) == 2 and (at_110.drop(columns="none") < 0.01).all(axis=None) and (at_110["none"] > 0.5).all()
+    on_pictures = rows.query("dataset == 'fashion_14'").pivot(index="seed", columns="remedy", values="train_error")
+    assert len(on_pictures) == 2 and (on_pictures.drop(columns="warm-up") < 0.06).all(axis=None)
+    assert on_pictures["warm-up"].between(0.085, 0.095).all()
+    assert RECIPES["fashion_14"].epochs == 12 and LONGER_WARM_UP == 5
+    sweep = results(data.path("degradation.csv")).query("family == 'residual' and layers == 110")
+    assert (sweep["learning_rate"] == 0.05).all() and sweep["train_error"].max() < 0.01
