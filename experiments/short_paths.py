@@ -3,7 +3,7 @@
     python -m experiments.short_paths [FILE] [--jobs N]
 
 V2 of 56 layers (27 basic units, shortcut A) on the digits, with the recipe of `data/degradation.csv`, trained in seven ways.
-Five seeds; about an hour on two cores. A row is one run:
+Five seeds; about half an hour on two cores. A row is one run:
 
     training      one of TRAININGS:
                   "whole"             as always
