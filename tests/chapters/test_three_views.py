@@ -528,6 +528,8 @@ def test_less_of_the_longer_paths_fits_as_well_and_generalizes_worse():
     assert 9 < more["backward 0"] < 10 and round(more["backward 1/2"]) == 3
     assert 5 < train["23 of 54 units"] < 15 and round(more["23 of 54 units"]) == 10
     assert 0.5 < more["stochastic depth"] < 1.5 and train["classifier only"] > 20
+    loss = rows.groupby("training")["train_loss"].median().round(3)
+    assert (loss["backward 0"], loss["whole"]) == (0.054, 0.003)
 
 
 def test_the_paths_of_length_zero_carry_less_than_a_thousandth():
