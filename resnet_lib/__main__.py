@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ARCHITECTURES, __version__, classify, cost, list_networks
 from .architectures import LAYOUTS
-from .engines import ENGINES, PRECISIONS
+from .engines import ENGINES, PRECISIONS, UNFROZEN
 from .recipe import Recipe
 from .units import SHORTCUTS
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .timing import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what was in the file is still there, and the same command goes on from it
-UNFROZEN = "unfrozen"  # the network as `build` gives it, which is no engine of `Network.freeze`
 # The options that change a network; one that was not typed is not among the arguments.
 CHANGES = ("image_size", "num_classes", "layout", "shortcut")
 

@@ -25,6 +25,7 @@ from .onnx_files import load as load
 from .records import processor, replacing
 
 PRECISIONS = ("float32", "bfloat16")
+UNFROZEN = "unfrozen"  # what a record calls a network as `build` gives it, which none of ENGINES has compiled
 
 
 class Compiled(NamedTuple):

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm, trange
 
 from .checks import file_path, instance_of, list_of, positive_int, real_number, whole_number
+from .engines import ENGINES, UNFROZEN
 from .network import Frozen, Network
 from .records import OtherColumns, Records, now, processor, usable_cores, versions
 from .roofline import Device
@@ -35,7 +36,7 @@ class Timing:
 
     share_of_matmul is tflops over matmul_tflops, what this device reaches in one large matrix product. precision is the
     one that ran; device tells apart processors of one marketing name. What was not measured is None; `error` says why a
-    run gave no time.
+    run gave no time. engine is one of engines.ENGINES or "session", and "unfrozen" for a network as `build` gives it.
     """
 
     network: str
@@ -50,7 +51,7 @@ class Timing:
     matmul_tflops: float | None = None
     share_of_matmul: float | None = None
     error: str | None = None
-    engine: str = "tf"
+    engine: str = UNFROZEN
     precision: str = "float32"
     device: str = ""
     threads: int | None = None
@@ -62,9 +63,10 @@ class Timing:
 COLUMNS = tuple(field.name for field in fields(Timing))
 
 
-def _conditions():
-    """What a time belongs to: device, threads, versions and date."""
-    known = {"versions": versions("tensorflow"), "date": now()}
+def _conditions(engine=UNFROZEN):
+    """What a time belongs to: device, threads, versions (the engine's package before TensorFlow) and date."""
+    package = ENGINES[engine].package if engine in ENGINES else None
+    known = {"versions": versions(*filter(None, [package, "tensorflow"])), "date": now()}
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
@@ -261,7 +263,9 @@ def time_forward(
     measured = _measure_or_say_why_not(network, batch_size, *how)
     if isinstance(network, Frozen):
         measured |= {"engine": network.engine, "precision": network.precision}
-    timing = Timing(network.name, batch_size, f"{height}x{width}", **measured, **_conditions())
+    timing = Timing(
+        network.name, batch_size, f"{height}x{width}", **measured, **_conditions(measured.get("engine", UNFROZEN))
+    )
     if csv_path is not None:
         append_row(csv_path, timing)
     return timing

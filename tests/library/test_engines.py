@@ -316,6 +316,12 @@ def test_a_frozen_network_is_timed_like_a_network(v2):
     assert replace(timing, engine="tf").engine == "tf"
 
 
+def test_a_row_names_the_version_of_its_engine(v2, monkeypatch):
+    monkeypatch.setitem(ENGINES, "session", Engine(ENGINES["session"].compile, "numpy"))
+    assert re.match(r"numpy [\d.]+, tensorflow ", time_forward(v2.freeze(engine="session"), 1, num_batches=1).versions)
+    assert time_forward(v2, 1, num_batches=1).versions.startswith("tensorflow ")
+
+
 RUN = """
 import sys
 import numpy as np

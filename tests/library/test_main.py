@@ -101,14 +101,14 @@ def test_time_takes_engines_and_precisions_and_a_missing_engine_is_a_row(tmp_pat
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     path = tmp_path / "times.csv"
     small = [*SMALL, "--batch-size", "1", "--csv", str(path)]
-    main(["time", *small, "--engine", "tf", "openvino", "--precision", "float32", "bfloat16"])
+    main(["time", *small, "--engine", "unfrozen", "tf", "openvino", "--precision", "float32", "bfloat16"])
     table = pd.read_csv(path)
-    assert list(table.engine) == ["tf", "tf", "openvino", "openvino"]
-    assert list(table.precision) == ["float32", "bfloat16"] * 2
-    assert list(table.error.isna()) == [True, True, False, False]
+    assert list(table.engine) == ["unfrozen", "tf", "tf", "openvino", "openvino"]
+    assert list(table.precision) == ["float32", *["float32", "bfloat16"] * 2]
+    assert list(table.error.isna()) == [True, True, True, False, False]
     assert (
-        table.error[2].startswith("engine: 'openvino' needs the package of that name")
-        and table.median_ms[:2].gt(0).all()
+        table.error[3].startswith("engine: 'openvino' needs the package of that name")
+        and table.median_ms[:3].gt(0).all()
     )
     out = capsys.readouterr().out
     assert "resnet_v1_cifar_20, tf, bfloat16, batch 1" in out

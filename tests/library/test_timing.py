@@ -64,7 +64,7 @@ def test_the_first_call_and_the_warm_up_are_not_among_the_samples(network, quick
 def test_a_record_says_what_was_measured_on_what(network, quick_matmul):
     measured = time_forward(network, batch_size=1, num_batches=1)
     assert (measured.network, measured.batch_size, measured.image_size) == ("resnet_v2", 1, "16x16")
-    assert measured.precision == "float32" and measured.engine == "tf" and measured.error is None
+    assert measured.precision == "float32" and measured.engine == "unfrozen" and measured.error is None
     assert measured.device and measured.threads >= 1 and measured.date.startswith("20")
     assert tf.__version__ in measured.versions
 
@@ -77,7 +77,7 @@ def test_the_device_is_told_apart_from_others_of_its_name_and_the_precision_is_t
     assert (measured.device, measured.precision, measured.engine) == (
         "AMD EPYC (family 25, model 1; avx2)",
         "float32",
-        "tf",
+        "unfrozen",
     )
     frozen = network.freeze("bfloat16")
     assert time_forward(frozen, batch_size=1, num_batches=1).precision == frozen.precision
