@@ -35,6 +35,6 @@
 Each keeps what it has measured at once and goes on from there when it is called again, but for the benchmarks and
 layer_times, of which one run is one table. jobs.py, probe.py, turns.py, peers.py and as_built.py are what several of them
 share. `pjrt_forward.py` is a program by itself, for machines that have neither TensorFlow nor this library.
-data/degradation.csv and data/variants.csv are made by `python -m resnet_lib sweep`, data/forward_times.csv and
-data/claim_times.csv by `python -m resnet_lib time`.
+data/degradation.csv and data/variants.csv are made by `python -m resnet_lib sweep`, data/forward_times.csv,
+data/batch_times.csv and data/claim_times.csv by `python -m resnet_lib time`.
 """

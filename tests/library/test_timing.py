@@ -2,6 +2,7 @@ import csv
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from resnet_lib import Block, Network, build, data, timing
@@ -194,6 +195,19 @@ def test_a_row_is_added_to_stored_times_as_they_are(name, tmp_path):
     append_row(tmp_path / name, Timing("net"))
     after = (tmp_path / name).read_bytes()
     assert after.startswith(before) and after[len(before) :].startswith(b"net,,") and after.endswith(b"\r\n")
+
+
+def test_batches_bring_little_on_two_cores_as_notebook_08_says():
+    rows = pd.read_csv(data.path("batch_times.csv"))
+    assert rows["device"].nunique() == 1 and {*rows["threads"]} == {2}
+    assert {len(samples.split(";")) for samples in rows["samples_ms"]} == {timing.ENOUGH_FOR_PERCENTILES}
+    rates = rows.pivot(index="engine", columns="batch_size", values="images_per_s")
+    assert list(rates.columns) == [1, 2, 4, 8, 16, 32, 64] and rates.notna().all(axis=None)
+    of_inference = rates.loc[["onnxruntime", "openvino"]]
+    assert (of_inference.max(axis=1) < 1.25 * of_inference.min(axis=1)).all()
+    of_tensorflow = rates.loc[["unfrozen", "tf", "session"]]
+    gains = of_tensorflow.div(of_tensorflow[1], axis=0)
+    assert gains[8].between(1.2, 1.45).all() and (gains[32] - 1 < (gains[8] - 1) / 2).all()
 
 
 def test_rows_are_appended_one_at_a_time(network, quick_matmul, tmp_path):
