@@ -41,7 +41,7 @@ A prediction holds if it is so in every seed, unless it says otherwise.
    0.2. Refuted if a median lies on the other side.
 
 And of V2 whose units of a block share their convolutions ("recurrent", notebook 09), with the same recipe and nothing measured
-inside; the networks of the bank are its control. On the digits sharing cost nothing that could be seen. (Not run so far.)
+inside; the networks of the bank are its control. On the digits sharing cost nothing that could be seen.
 
     TF_ENABLE_ONEDNN_OPTS=1 python -m resnet_lib sweep data/shared_weights.csv --families recurrent --layers 20 56 \\
         --seeds 0 1 2 --dataset fashion_14 --epochs 10 --learning-rate 0.05 --warm-up 1 --jobs 2

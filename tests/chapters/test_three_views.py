@@ -17,7 +17,7 @@ from experiments import depth as DEPTH
 from experiments import lesions as LESIONS
 from resnet_lib import Architecture, Block, Root, build, data
 from resnet_lib.highway import LAYERS, LayerWeights, initialize_stack, stack_layers
-from resnet_lib.sweep import FAMILIES
+from resnet_lib.sweep import FAMILIES, results
 from resnet_lib.tf_slim_compat import tf
 
 seeds = st.integers(0, 10_000)
@@ -470,6 +470,24 @@ def test_shared_weights_do_as_well_on_the_digits():
     assert (of_test["mean"]["v2"] - of_test["mean"]["recurrent"]).abs().max() < 0.01
     loss = rows.groupby(["layers", "family"])["train_loss"].mean().unstack("family")
     assert list(loss["recurrent"] > 1.1 * loss["v2"]) == [False, False, False, True]
+
+
+def test_on_pictures_shared_weights_cost_training_error_at_56_layers_and_hardly_any_at_20():
+    shared = results(data.path("shared_weights.csv"))
+    assert sorted(zip(shared["layers"], shared["seed"], strict=True)) == [
+        (n, seed) for n in (20, 56) for seed in range(3)
+    ]
+    assert shared["error"].isna().all() and {*shared["dataset"]} == {"fashion_14"}
+    own = pd.read_csv(data.path("bank_epochs.csv"))
+    own = own[(own["family"] == "v2") & (own["layers"] <= 56) & (own["epoch"] == 10) & (own["images"] == 10000)]
+    own = own.pivot(index=["layers", "seed"], columns="part", values="error")
+    assert len(own) == len(shared)
+    shared = shared.set_index(["layers", "seed"])[["train_error", "test_error"]].set_axis(["train", "test"], axis=1)
+    dearer = (shared - own).groupby("layers").mean()
+    assert dearer["train"][56] >= 0.02 and dearer["test"].max() < 0.015  # as predicted
+    assert 0.005 <= dearer["train"][20] < 0.02  # neither predicted nor refuted
+    assert shared["train"][56].min() > shared["train"][20].max()
+    assert own["train"][56].mean() < own["train"][20].mean()
 
 
 def test_narrow_layers_do_not_find_their_teeth():
