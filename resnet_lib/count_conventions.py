@@ -34,7 +34,7 @@ class Elements(NamedTuple):
     pairs: int  # of a channel in and a channel out, over all convolutions but the classifier
 
 
-class Convention(NamedTuple):
+class CountConvention(NamedTuple):
     """How someone counts: operations for each of the Elements. Those of `tools` do it, in a version that prints so."""
 
     name: str
@@ -46,39 +46,39 @@ class Convention(NamedTuple):
 
 # The simplest first: where several fit, the earlier ones are the likelier ones.
 CONVENTIONS = (
-    Convention("MACs", "He et al. 2015, torchvision, ptflops (aten), calflops MACs, DeepSpeed", {"macs": 1}),
-    Convention("2 x MACs", "PyTorch FlopCounterMode", {"macs": 2}),
-    Convention("MACs + BN", "fvcore, timm", {"macs": 1, "norm": 2, "mean": 1}),
-    Convention("2 x MACs + biases", "TensorFlow's profiler, tf-slim's table", {"macs": 2, "bias": 1}),
-    Convention(
+    CountConvention("MACs", "He et al. 2015, torchvision, ptflops (aten), calflops MACs, DeepSpeed", {"macs": 1}),
+    CountConvention("2 x MACs", "PyTorch FlopCounterMode", {"macs": 2}),
+    CountConvention("MACs + BN", "fvcore, timm", {"macs": 1, "norm": 2, "mean": 1}),
+    CountConvention("2 x MACs + biases", "TensorFlow's profiler, tf-slim's table", {"macs": 2, "bias": 1}),
+    CountConvention(
         "2 x MACs + biases + pooling, up to block4",
         "TensorFlow's profiler",
         {"macs": 2, "bias": 1, "pool": 9, "subsample": 1},
         classifier=False,
     ),
-    Convention("MACs + 2 x BN", "thop", {"macs": 1, "norm": 4, "mean": 1}),
-    Convention(
+    CountConvention("MACs + 2 x BN", "thop", {"macs": 1, "norm": 4, "mean": 1}),
+    CountConvention(
         "MACs + biases + BN + ReLU + pooling",
         "OpenMMLab, older ptflops",
         {"macs": 1, "bias": 1, "norm": 2, "relu": 1, "pool": 4, "mean": 1},
     ),
-    Convention(
+    CountConvention(
         "2 x MACs + biases + BN + ReLU + pooling",
         "calflops FLOPs",
         {"macs": 2, "bias": 1, "norm": 2, "relu": 1, "pool": 4, "mean": 1},
     ),
-    Convention(
+    CountConvention(
         "MACs + biases + BN + 2 x ReLU + 2 x pooling",
         "ptflops (pytorch)",
         {"macs": 1, "bias": 1, "norm": 2, "relu": 2, "pool": 8, "mean": 2},
     ),
-    Convention(
+    CountConvention(
         "half of 2 x MACs + 2 x BN + ReLU + pooling",
         "imgclsmob",
         {"macs": 1, "norm": 2, "relu": 0.5, "pool": 4.5, "mean": 0.5, "pairs": -0.5},
         root_norm=True,
     ),
-    Convention(
+    CountConvention(
         "MACs + 2 x ReLU + pooling + sums, without the classifier",
         "convnet-burden",
         {"macs": 1, "relu": 2, "pool": 8, "add": 1},
@@ -123,9 +123,9 @@ def _weights(layer: Layer) -> int:
     return layer.macs // (height * width)
 
 
-def counted_by(convention: Convention, architecture: str | Architecture | list[Block], **changes: Any) -> float:
+def counted_by(convention: CountConvention, architecture: str | Architecture | list[Block], **changes: Any) -> float:
     """What a convention counts for a network, per image. Other arguments are those of `accounting.trace`."""
-    instance_of("convention", convention, Convention, "a Convention, such as one of CONVENTIONS")
+    instance_of("convention", convention, CountConvention, "a CountConvention, such as one of CONVENTIONS")
     return _operations(trace(architecture, **changes), convention)
 
 
@@ -228,7 +228,7 @@ def _can_be_free(net: Architecture) -> bool:
     return channels == sorted(channels)
 
 
-def _operations(layers: list[Layer], convention: Convention) -> float:
+def _operations(layers: list[Layer], convention: CountConvention) -> float:
     """What a convention counts for the layers of a network."""
     if not convention.classifier:
         layers = [layer for layer in layers if layer.name != "logits"]
