@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .checks import one_of
 from .figures import COLORS, Picture
 from .mean_field import SKIPS, profile
-from .panels import Choice, Panel, Slider, in_words
+from .panels import Choice, Panel, Slider, in_words, sheet, svg
 
 _NAMES = {"none": "no skip", "v1": "V1", "v2": "V2"}
 _COLORS = {"none": COLORS["plain"], "v1": COLORS["residual"], "v2": COLORS["residual"]}
@@ -47,12 +47,9 @@ def depth_page(units: int, skip: str = "v2", batch_norm: bool = True, weight_sca
         _chart(440, "gradient (last unit: 1)", [_Curve(name, p.gradient) for name, p in profiles.items()], skip),
         *_legend(possible, skip),
     ]
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>{"".join(charts)}</svg>'
-    )
+    drawn = svg(_WIDTH, _HEIGHT, [sheet(_WIDTH, _HEIGHT), *charts], font_size=12)
     alt = f"Two charts over the units. {sentence}."
-    return f"<p>{html.escape(sentence)}.</p>{Picture(svg.encode(), alt, _WIDTH).html()}"
+    return f"<p>{html.escape(sentence)}.</p>{Picture(drawn.encode(), alt, _WIDTH).html()}"
 
 
 def _number(value: float) -> str:

@@ -15,6 +15,7 @@ from .accounting import by_unit, total
 from .architectures import Architecture
 from .figures import COLORS
 from .layers import Layer
+from .panels import svg
 
 WIDTH = 760
 FLOOR = 152  # where the bars stand
@@ -73,11 +74,8 @@ def picture(net: Architecture, layers: Sequence[Layer]) -> tuple[str, str]:
             x += width
         x = max(x, begin + ROOM) + GAP
     parts.append(f'<text x="0" y="{FLOOR + 76}" fill="#666">{LEGEND}</text>')
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(x, WIDTH):.0f} {FLOOR + 84}" font-family="sans-serif" '
-        f'font-size="11.5">{"".join(parts)}</svg>'
-    )
-    return svg, f"{net.name}, a bar for each unit: {'; '.join(words)}"
+    drawing = svg(max(x, WIDTH), FLOOR + 84, parts, font_size=11.5)
+    return drawing, f"{net.name}, a bar for each unit: {'; '.join(words)}"
 
 
 def _scale(stages: list[tuple[str | None, list[Bar]]]) -> float:

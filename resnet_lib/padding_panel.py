@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .checks import one_of, positive_int
 from .figures import COLORS, Picture
-from .panels import Panel, Slider
+from .panels import Panel, Slider, sheet, svg
 
 RULES = ("conv2d_same", "SAME", "symmetric")
 _NAMES = {"conv2d_same": "conv2d_same", "SAME": "TensorFlow's SAME", "symmetric": "PyTorch's padding=k//2"}
@@ -76,7 +76,7 @@ def padding_page(size: int = 6, stride: int = 2, kernel: int = 3) -> str:
     )
     others = [f"{_NAMES[rule]}: {verdict}" for rule, verdict in verdicts.items() if verdict != "agrees"]
     sentence = f"{sentence}. {'; '.join(others)}." if others else f"{sentence}."
-    image = Picture(_svg(found, verdicts, size, stride, kernel).encode(), sentence, _WIDTH)
+    image = Picture(_drawn(found, verdicts, size, stride, kernel).encode(), sentence, _WIDTH)
     return f"<p>{html.escape(sentence)}</p>{image.html()}{_table(found, verdicts, kernel)}"
 
 
@@ -116,7 +116,7 @@ def _table(found: dict[str, Windows], verdicts: dict[str, str], kernel: int) -> 
     return f'<table class="dataframe">{"".join(lines)}</table>'
 
 
-def _svg(found: dict[str, Windows], verdicts: dict[str, str], size: int, stride: int, kernel: int) -> str:
+def _drawn(found: dict[str, Windows], verdicts: dict[str, str], size: int, stride: int, kernel: int) -> str:
     """A strip of pixels for each rule: zeros grey, kept pixels in a green frame, a dot at the centre of each window."""
     most = kernel // 2  # zeros on a side
     cell = min(_LARGEST, (_WIDTH - _LEFT - 190) / (size + 2 * most))
@@ -147,10 +147,7 @@ def _svg(found: dict[str, Windows], verdicts: dict[str, str], size: int, stride:
         parts.append(
             f'<text x="{right:.1f}" y="{y + 21}" fill="{color}" font-weight="{weight}">{verdicts[rule]}</text>'
         )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {high}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{_WIDTH}" height="{high}" fill="white"/>{"".join(parts)}</svg>'
-    )
+    return svg(_WIDTH, high, [sheet(_WIDTH, high), *parts], font_size=12)
 
 
 def _square(x: float, y: float, width: float, style: str, height: float = _LARGEST) -> str:

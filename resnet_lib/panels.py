@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,6 +109,19 @@ def in_words(page: Callable[..., str]) -> Callable[..., str]:
 
 def _sentence(error: Exception) -> str:
     return f"<p><b>{html.escape(str(error))}</b></p>"
+
+
+def svg(width: float, height: float, parts: Iterable[str], font_size: float | None = None) -> str:
+    """A drawing as an SVG text: its parts, the first at the bottom, in a frame so many pixels wide and high. font_size: of the
+    texts that have none of their own."""
+    size = f' font-size="{font_size}"' if font_size else ""
+    frame = f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif"{size}'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {frame}>{"".join(parts)}</svg>'
+
+
+def sheet(width: int, height: int) -> str:
+    """White paper for a drawing: its lowest part."""
+    return f'<rect width="{width}" height="{height}" fill="white"/>'
 
 
 def jupyter(panel: Panel) -> ipywidgets.VBox:

@@ -13,7 +13,7 @@ from math import ceil, floor, log10, sqrt
 from .architectures import ARCHITECTURES
 from .checks import one_of
 from .figures import COLORS, Picture
-from .panels import Choice, Panel, Slider, in_words
+from .panels import Choice, Panel, Slider, in_words, sheet, svg
 from .roofline import BYTES, DEVICES, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS, FUSED
 
@@ -71,12 +71,9 @@ def _picture(found: Prediction, sentence: str) -> str:
         place = f'cx="{x(intensity):.1f}" cy="{y(min(peak, bandwidth * intensity)):.1f}" r="{radius:.1f}"'
         color = COLORS["residual" if intensity >= ridge else "accent"]
         parts.append(f'<circle {place} fill="{color}" fill-opacity="0.5"/>')
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="11.5"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>{"".join(parts)}</svg>'
-    )
+    drawn = svg(_WIDTH, _HEIGHT, [sheet(_WIDTH, _HEIGHT), *parts], font_size=11.5)
     alt = f"The roofline of {found.device.name}, a dot for each kind of kernel, as large as its share of the time. {sentence}."
-    return Picture(svg.encode(), alt, _WIDTH).html()
+    return Picture(drawn.encode(), alt, _WIDTH).html()
 
 
 def _table(found: Prediction) -> str:

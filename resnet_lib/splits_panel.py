@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .exploration import design, explore
 from .figures import COLORS, Picture
-from .panels import Panel, Slider, in_words
+from .panels import Panel, Slider, in_words, sheet, svg
 from .training_cost import training_memory
 
 BLOCKS = 4
@@ -134,12 +134,9 @@ def _picture(mine: Split, every: list[Split], better: list[Split], sentence: str
         f'<text x="{_LEFT - 6}" y="{_BOTTOM - (_BOTTOM - _TOP) * i + 4:.0f}" text-anchor="end">{most * i / 1e6:.1f}</text>'
         for i in (0, 0.5, 1)
     ]
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>{"".join([*axes, *dots, *texts])}</svg>'
-    )
+    drawn = svg(_WIDTH, _HEIGHT, [sheet(_WIDTH, _HEIGHT), *axes, *dots, *texts], font_size=12)
     alt = f"All splits of {sum(mine.units)} units, activations against parameters, the darker the more they see. {sentence}."
-    return Picture(svg.encode(), alt, _WIDTH).html()
+    return Picture(drawn.encode(), alt, _WIDTH).html()
 
 
 def _legend(nearest: int, farthest: int) -> list[str]:

@@ -14,7 +14,7 @@ from .blocks import Block
 from .checks import one_of, positive_int
 from .figures import COLORS, Picture
 from .layers import Layer
-from .panels import Choice, Panel, Slider, in_words
+from .panels import Choice, Panel, Slider, in_words, sheet, svg
 from .unit_drawing import Box, Drawing, Line, unit_drawing
 from .units import SHORTCUTS_OF_2015, STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
 
@@ -51,7 +51,7 @@ def unit_page(
     layers = [layer for layer in traced if layer.name.startswith(f"block/unit_1/{kind}")]
     drawing = unit_drawing(kind, unit, channels_in, size, shortcut, stride_in, weights=True, half=_HALF)
     sentence = _sentence(f"{kind} {tuple(unit)}", layers)
-    image = Picture(_svg(drawing).encode(), f"{sentence} {drawing.words}.", _pixels(drawing)[0])
+    image = Picture(_drawn(drawing).encode(), f"{sentence} {drawing.words}.", _pixels(drawing)[0])
     return f"<p>{html.escape(sentence)}</p>{image.html()}{_table(layers)}"
 
 
@@ -105,7 +105,7 @@ def _pixels(drawing: Drawing) -> tuple[int, int]:
     return round(_ACROSS * (drawing.right - drawing.left)), round(_DOWN * (drawing.top - drawing.bottom))
 
 
-def _svg(drawing: Drawing) -> str:
+def _drawn(drawing: Drawing) -> str:
     """The drawing as an SVG text."""
 
     def at(point):
@@ -137,10 +137,7 @@ def _svg(drawing: Drawing) -> str:
         )
     width, height = _pixels(drawing)
     heads = "".join(map(_arrow_head, sorted({line.color for line in drawing.lines})))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">'
-        f'<defs>{heads}</defs><rect width="{width}" height="{height}" fill="white"/>{"".join(parts)}</svg>'
-    )
+    return svg(width, height, [f"<defs>{heads}</defs>", sheet(width, height), *parts])
 
 
 def _shortened(line: Line) -> tuple[float, float]:
