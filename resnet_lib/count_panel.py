@@ -11,7 +11,7 @@ import html
 from .architectures import ARCHITECTURES
 from .checks import one_of
 from .count_conventions import Reading, which_count
-from .panels import Choice, Panel, Slider, Text, in_words
+from .panels import Choice, Panel, Slider, Text, in_words, table
 
 
 def count_page(printed: str, network: str = "resnet_v1_50", image_size: int = 224, batch_size: int = 1) -> str:
@@ -33,14 +33,12 @@ def count_page(printed: str, network: str = "resnet_v1_50", image_size: int = 22
 
 
 def _table(readings: list[Reading]) -> str:
-    heads = ("counts", "layout", "shortcut", "exactly", "", "printed so by")
-    lines = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    rows = []
     for reading in readings:
         how = reading.fits or f"{reading.off:+.2%}"
-        cells = (reading.layout, reading.shortcut, f"{reading.operations:,.0f}", how, reading.tools)
-        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        lines.append(f'<th scope="row">{html.escape(reading.convention)}</th>{row}')
-    return f'<table class="dataframe">{"".join(f"<tr>{line}</tr>" for line in lines)}</table>'
+        exactly = f"{reading.operations:,.0f}"
+        rows.append((reading.convention, reading.layout, reading.shortcut, exactly, how, reading.tools))
+    return table(("counts", "layout", "shortcut", "exactly", "", "printed so by"), rows)
 
 
 def count_panel(printed: str = "4.11 GFLOPs", network: str = "resnet_v1_50") -> Panel:

@@ -19,7 +19,7 @@ from .blocks import CIFAR_ROOT, IMAGENET_ROOT, LAYOUTS
 from .checks import one_of
 from .descriptions import described
 from .exploration import Exploration, explore, in_digits
-from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text, in_words
+from .panels import Choice, Panel, Pin, Preset, Slider, Step, Text, in_words, table
 from .roofline import BYTES, DEVICES
 from .traffic import COUNTED_SHORTCUTS
 from .training_cost import training_memory
@@ -138,12 +138,11 @@ def _why_no_time(found: Exploration, device: str, precision: str) -> str:
 
 def _figures(figures: list[Figure], other: list[Figure] | None, names: list[str]) -> str:
     """The numbers as a table, with those of the pinned design and the differences where there is one."""
-    heads = ["", *map(html.escape, names)]
-    rows = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
-    for i, figure in enumerate(figures):
-        cells = [figure.text(), *([other[i].text(), _difference(figure, other[i])] if other else [])]
-        rows.append(f'<th scope="row">{html.escape(figure.name)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
-    return f'<table class="figures">{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
+    rows = [[figure.name, figure.text()] for figure in figures]
+    if other:
+        for row, figure, its in zip(rows, figures, other, strict=True):
+            row += [its.text(), _difference(figure, its)]
+    return table(["", *names], rows, look="figures")
 
 
 def _difference(figure: Figure, other: Figure) -> str:
@@ -169,15 +168,13 @@ def _code(net: Architecture) -> str:
 def _layers(net: Architecture) -> str:
     """The layers that cost anything, a row each."""
     heads = ("layer", "", "out", "parameters", "MACs", "receptive field")
-    rows = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    rows = []
     for layer in trace(net):
         if layer.params or layer.macs:
             size = "{}x{}x{}".format(*layer.size_out, layer.channels_out)
-            cells = (layer.label, size, f"{layer.params:,}", f"{layer.macs:,}", in_digits(layer.receptive_field))
-            name = f'<th scope="row">{html.escape(layer.name)}</th>'
-            rows.append(name + "".join(f"<td>{cell}</td>" for cell in cells))
-    table = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<details><summary>Layer by layer</summary><table>{table}</table></details>"
+            costs = (f"{layer.params:,}", f"{layer.macs:,}")
+            rows.append((layer.name, layer.label, size, *costs, in_digits(layer.receptive_field)))
+    return f"<details><summary>Layer by layer</summary>{table(heads, rows, look=None)}</details>"
 
 
 def _files(found: Exploration, figures: list[Figure]) -> str:

@@ -2,14 +2,14 @@
 
 A Panel is controls and a function from their values to a page, in the standard library alone, so that it runs in a browser as
 it is. `jupyter` is the shell around one for JupyterLab; the web book has another, in JavaScript, which knows the controls from
-`described`. `exploration.explorer_panel` makes the first.
+`described`. `exploration.explorer_panel` makes the first. `svg` and `table` write what the pages show.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -122,6 +122,17 @@ def svg(width: float, height: float, parts: Iterable[str], font_size: float | No
 def sheet(width: int, height: int) -> str:
     """White paper for a drawing: its lowest part."""
     return f'<rect width="{width}" height="{height}" fill="white"/>'
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], look: str | None = "dataframe") -> str:
+    """A table as HTML, of plain texts: what heads each column, and rows, each with its own heading first. look: the class by
+    which the book's style sheet knows it."""
+    lines = ["".join(f'<th scope="col">{html.escape(head)}</th>' if head else "<td></td>" for head in heads)]
+    for row in rows:
+        name, *cells = map(html.escape, row)
+        lines.append(f'<th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}')
+    start = f'<table class="{look}">' if look else "<table>"
+    return f"{start}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def jupyter(panel: Panel) -> ipywidgets.VBox:

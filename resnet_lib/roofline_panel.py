@@ -13,7 +13,7 @@ from math import ceil, floor, log10, sqrt
 from .architectures import ARCHITECTURES
 from .checks import one_of
 from .figures import COLORS, Picture
-from .panels import Choice, Panel, Slider, in_words, sheet, svg
+from .panels import Choice, Panel, Slider, in_words, sheet, svg, table
 from .roofline import BYTES, DEVICES, Prediction, predict
 from .traffic import COUNTED_SHORTCUTS, FUSED
 
@@ -79,21 +79,21 @@ def _picture(found: Prediction, sentence: str) -> str:
 def _table(found: Prediction) -> str:
     """A row for the root, each block and the classifier."""
     scopes = dict.fromkeys(bound.kernel.group.split("/")[0] for bound in found.bounds)
-    heads = ("", "GFLOPs", "MB moved", "ms at least", "share", "waiting for memory")
-    lines = ["".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)]
+    rows = []
     for scope in scopes:
         own = [bound for bound in found.bounds if bound.kernel.group.split("/")[0] == scope]
         seconds = sum(bound.seconds for bound in own)
         waiting = sum(bound.seconds for bound in own if bound.limit == "memory")
-        cells = (
+        row = (
+            scope,
             f"{sum(bound.flops for bound in own) / 1e9:,.1f}",
             f"{sum(bound.bytes for bound in own) / 1e6:,.1f}",
             f"{1e3 * seconds:.3g}",
             f"{seconds / found.seconds:.0%}",
             f"{waiting / seconds:.0%}",
         )
-        lines.append(f'<th scope="row">{html.escape(scope)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells))
-    return f'<table class="dataframe">{"".join(f"<tr>{line}</tr>" for line in lines)}</table>'
+        rows.append(row)
+    return table(("", "GFLOPs", "MB moved", "ms at least", "share", "waiting for memory"), rows)
 
 
 def roofline_panel(network: str = "resnet_v2_152", device: str = "H200", precision: str = "bfloat16") -> Panel:
