@@ -7,7 +7,7 @@ The standard library is all that this needs, so it runs in a browser as it is. `
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import combinations
 from math import log
@@ -23,6 +23,12 @@ MOST_UNITS = 24  # in all blocks together; they can be dealt out in 1,771 ways
 _WIDTH, _HEIGHT = 760, 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 560, 40, 280
 _PALE, _DARK = (205, 226, 240), (0, 60, 110)  # of the smallest and the largest receptive field
+_LINE = f' stroke="{COLORS["accent"]}"'
+_RING = f'{_LINE} stroke-width="2"'
+_TITLES = (
+    f'<text x="{_LEFT}" y="14">activations of an image, millions</text>',
+    f'<text x="{_RIGHT}" y="{_HEIGHT - 10}" text-anchor="end">parameters, millions</text>',
+)
 
 
 class Split(NamedTuple):
@@ -88,64 +94,85 @@ def splits_page(units: Sequence[int] = (3, 4, 6, 3), batch_size: int = 32) -> st
     return f"<p>{html.escape(sentence)}.</p>{_picture(mine, every, better, sentence)}"
 
 
-def _picture(mine: Split, every: list[Split], better: list[Split], sentence: str) -> str:
-    low, high = min(split.params for split in every), max(split.params for split in every)
-    most = max(split.activations for split in every)
-    nearest, farthest = (choose(split.receptive_field for split in every) for choose in (min, max))
+class _Plane(NamedTuple):
+    """Where the dot of a split stands, and how dark it is: the least and the most of what all splits have."""
 
-    def place(split):
-        share = log(split.params / low) / (log(high / low) or 1)
+    fewest_params: int
+    most_params: int
+    most_activations: int
+    nearest: int  # the receptive fields, in pixels
+    farthest: int
+
+    def place(self, split: Split) -> tuple[float, float]:
+        share = log(split.params / self.fewest_params) / (log(self.most_params / self.fewest_params) or 1)
         x = _LEFT + (_RIGHT - _LEFT) * share
-        return x, _BOTTOM - (_BOTTOM - _TOP) * split.activations / most
+        return x, _BOTTOM - (_BOTTOM - _TOP) * split.activations / self.most_activations
 
-    def color(split):
-        share = (split.receptive_field - nearest) / ((farthest - nearest) or 1)
-        return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in zip(_PALE, _DARK, strict=True))
+    def color(self, split: Split) -> str:
+        share = (split.receptive_field - self.nearest) / ((self.farthest - self.nearest) or 1)
+        return _hex(a + share * (b - a) for a, b in zip(_PALE, _DARK, strict=True))
 
-    def dot(split, radius, extra=""):
-        x, y = place(split)
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{color(split)}"{extra}/>'
+    def dot(self, split: Split, radius: float, line: str = "") -> str:
+        x, y = self.place(split)
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{self.color(split)}"{line}/>'
 
-    ring = f' stroke="{COLORS["accent"]}" stroke-width="2"'
-    dots = [dot(split, 3.5) for split in sorted(every, key=lambda split: split.receptive_field)]
-    dots += [dot(split, 4, f' stroke="{COLORS["accent"]}"') for split in better]
-    dots += [dot(mine, 7, ring)]
-    x, y = place(mine)
-    texts = [
-        f'<text x="{x + 11:.1f}" y="{y - 8:.1f}" fill="{COLORS["accent"]}" font-weight="bold" '
-        f'stroke="white" stroke-width="4" paint-order="stroke">{mine.units}</text>',
-        f'<text x="{_LEFT}" y="14">activations of an image, millions</text>',
-        f'<text x="{_RIGHT}" y="{_HEIGHT - 10}" text-anchor="end">parameters, millions</text>',
-        *(
-            f'<text x="{_RIGHT + 34}" y="{60 + 22 * i}">{text}</text>'
-            for i, text in enumerate(_legend(nearest, farthest))
-        ),
-        *(
-            f'<circle cx="{_RIGHT + 22}" cy="{56 + 22 * i}" r="5" fill="{fill}"{stroke}/>'
-            for i, (fill, stroke) in enumerate(_keys(ring))
-        ),
-    ]
-    axes = [f'<path d="M{_LEFT} {_TOP}V{_BOTTOM + 8}H{_RIGHT + 8}" fill="none" stroke="#888"/>']
-    axes += [
-        f'<text x="{_LEFT + (_RIGHT - _LEFT) * i:.0f}" y="{_BOTTOM + 24}" text-anchor="middle">{params / 1e6:.1f}</text>'
-        for i, params in ((0, low), (0.5, (low * high) ** 0.5), (1, high))
-    ]
-    axes += [
-        f'<text x="{_LEFT - 6}" y="{_BOTTOM - (_BOTTOM - _TOP) * i + 4:.0f}" text-anchor="end">{most * i / 1e6:.1f}</text>'
-        for i in (0, 0.5, 1)
-    ]
-    drawn = svg(_WIDTH, _HEIGHT, [sheet(_WIDTH, _HEIGHT), *axes, *dots, *texts], font_size=12)
+
+def _plane(every: list[Split]) -> _Plane:
+    params = [split.params for split in every]
+    fields = [split.receptive_field for split in every]
+    return _Plane(min(params), max(params), max(split.activations for split in every), min(fields), max(fields))
+
+
+def _hex(color: Iterable[float]) -> str:
+    return "#" + "".join(f"{round(part):02x}" for part in color)
+
+
+def _picture(mine: Split, every: list[Split], better: list[Split], sentence: str) -> str:
+    plane = _plane(every)
+    dots = [plane.dot(split, 3.5) for split in sorted(every, key=lambda split: split.receptive_field)]
+    dots += [plane.dot(split, 4, _LINE) for split in better]
+    dots.append(plane.dot(mine, 7, _RING))
+    parts = [sheet(_WIDTH, _HEIGHT), *_axes(plane), *dots, _name(mine, plane), *_TITLES, *_legend(plane)]
     alt = f"All splits of {sum(mine.units)} units, activations against parameters, the darker the more they see. {sentence}."
-    return Picture(drawn.encode(), alt, _WIDTH).html()
+    return Picture(svg(_WIDTH, _HEIGHT, parts, font_size=12).encode(), alt, _WIDTH).html()
 
 
-def _legend(nearest: int, farthest: int) -> list[str]:
-    return [f"sees {nearest} pixels", f"sees {farthest} pixels", "dominates yours", "yours"]
+def _axes(plane: _Plane) -> list[str]:
+    """Both axes with three numbers each, in millions: parameters on a logarithmic one, activations from 0."""
+    low, high = plane.fewest_params, plane.most_params
+    parts = [f'<path d="M{_LEFT} {_TOP}V{_BOTTOM + 8}H{_RIGHT + 8}" fill="none" stroke="#888"/>']
+    for share, params in ((0, low), (0.5, (low * high) ** 0.5), (1, high)):
+        x = _LEFT + (_RIGHT - _LEFT) * share
+        parts.append(f'<text x="{x:.0f}" y="{_BOTTOM + 24}" text-anchor="middle">{params / 1e6:.1f}</text>')
+    for share in (0, 0.5, 1):
+        y = _BOTTOM - (_BOTTOM - _TOP) * share + 4
+        activations = plane.most_activations * share
+        parts.append(f'<text x="{_LEFT - 6}" y="{y:.0f}" text-anchor="end">{activations / 1e6:.1f}</text>')
+    return parts
 
 
-def _keys(ring: str) -> list[tuple[str, str]]:
-    pale, dark = ("#{:02x}{:02x}{:02x}".format(*color) for color in (_PALE, _DARK))
-    return [(pale, ""), (dark, ""), (pale, f' stroke="{COLORS["accent"]}"'), (dark, ring)]
+def _name(mine: Split, plane: _Plane) -> str:
+    """The units of the chosen split, beside its dot."""
+    x, y = plane.place(mine)
+    return (
+        f'<text x="{x + 11:.1f}" y="{y - 8:.1f}" fill="{COLORS["accent"]}" font-weight="bold" '
+        f'stroke="white" stroke-width="4" paint-order="stroke">{mine.units}</text>'
+    )
+
+
+def _legend(plane: _Plane) -> list[str]:
+    """What a dot says, to the right of the chart."""
+    keys = (
+        (f"sees {plane.nearest} pixels", _PALE, ""),
+        (f"sees {plane.farthest} pixels", _DARK, ""),
+        ("dominates yours", _PALE, _LINE),
+        ("yours", _DARK, _RING),
+    )
+    texts, dots = [], []
+    for i, (text, color, line) in enumerate(keys):
+        texts.append(f'<text x="{_RIGHT + 34}" y="{60 + 22 * i}">{text}</text>')
+        dots.append(f'<circle cx="{_RIGHT + 22}" cy="{56 + 22 * i}" r="5" fill="{_hex(color)}"{line}/>')
+    return texts + dots
 
 
 def splits_panel(units: Sequence[int] = (3, 4, 6, 3)) -> Panel:
