@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from math import ceil, floor, log10, sqrt
+from typing import NamedTuple
 
 from .architectures import ARCHITECTURES
 from .checks import one_of
@@ -39,41 +40,73 @@ def roofline_page(network: str, device: str, precision: str, batch_size: int, fu
     return f"<p>{html.escape(sentence)}.</p>{_picture(found, sentence)}{_table(found)}"
 
 
+class _Axes(NamedTuple):
+    """Both axes are logarithmic: FLOPs for each byte, from 10^low to 10^high, and TFLOP/s, from what memory lets through at
+    the left to the peak."""
+
+    low: int
+    high: int
+    peak: float  # TFLOP/s
+    bandwidth: float  # TB/s
+
+    def x(self, intensity: float) -> float:
+        return _LEFT + (_RIGHT - _LEFT) * (log10(intensity) - self.low) / (self.high - self.low)
+
+    def y(self, tflops: float) -> float:
+        lowest = log10(self.bandwidth) + self.low
+        return _BOTTOM - (_BOTTOM - _TOP) * (log10(tflops) - lowest) / (log10(self.peak) - lowest)
+
+    @property
+    def ridge(self) -> float:
+        """The intensity from which on arithmetic is the limit."""
+        return self.peak / self.bandwidth
+
+
 def _picture(found: Prediction, sentence: str) -> str:
-    peak, bandwidth = found.device.tflops[found.precision], found.device.tb_per_s
-    ridge = peak / bandwidth
     seconds: Counter[float] = Counter()  # intensity -> of all kernels that have it
     for bound in found.bounds:
         if bound.flops and bound.bytes:
             seconds[bound.flops / bound.bytes] += bound.seconds
-    low, high = floor(log10(min(*seconds, ridge))), ceil(log10(max(*seconds, ridge)))
+    axes = _axes(found.device.tflops[found.precision], found.device.tb_per_s, [*seconds])
+    dots = [_dot(axes, intensity, taken / found.seconds) for intensity, taken in seconds.items()]
+    parts = [sheet(_WIDTH, _HEIGHT), *_roof(axes), _LEGEND, *_grid(axes), *dots]
+    alt = f"The roofline of {found.device.name}, a dot for each kind of kernel, as large as its share of the time. {sentence}."
+    return Picture(svg(_WIDTH, _HEIGHT, parts, font_size=11.5).encode(), alt, _WIDTH).html()
 
-    def x(intensity: float) -> float:
-        return _LEFT + (_RIGHT - _LEFT) * (log10(intensity) - low) / (high - low)
 
-    def y(tflops: float) -> float:
-        lowest = log10(bandwidth) + low
-        return _BOTTOM - (_BOTTOM - _TOP) * (log10(tflops) - lowest) / (log10(peak) - lowest)
+def _axes(peak: float, bandwidth: float, intensities: list[float]) -> _Axes:
+    """Axes on which all of these intensities and the ridge lie."""
+    shown = [*intensities, peak / bandwidth]
+    return _Axes(floor(log10(min(shown))), ceil(log10(max(shown))), peak, bandwidth)
 
-    parts = [
-        f'<path d="M{_LEFT} {_BOTTOM}L{x(ridge):.1f} {_TOP}H{_RIGHT}" fill="none" stroke="{COLORS["plain"]}"/>',
-        f'<text x="{_RIGHT}" y="{_TOP - 9}" text-anchor="end">{peak:,.4g} TFLOP/s</text>',
-        f'<text x="{x(ridge**0.5 * 10 ** (low / 2)) + 14:.1f}" y="{(_TOP + _BOTTOM) / 2 + 14}">{bandwidth:g} TB/s</text>',
+
+def _roof(axes: _Axes) -> list[str]:
+    """What the device can do at most, and the title of the lower axis."""
+    ridge, middle = axes.x(axes.ridge), axes.x(axes.ridge**0.5 * 10 ** (axes.low / 2))
+    return [
+        f'<path d="M{_LEFT} {_BOTTOM}L{ridge:.1f} {_TOP}H{_RIGHT}" fill="none" stroke="{COLORS["plain"]}"/>',
+        f'<text x="{_RIGHT}" y="{_TOP - 9}" text-anchor="end">{axes.peak:,.4g} TFLOP/s</text>',
+        f'<text x="{middle + 14:.1f}" y="{(_TOP + _BOTTOM) / 2 + 14}">{axes.bandwidth:g} TB/s</text>',
         f'<text x="{(_LEFT + _RIGHT) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">FLOPs for each byte moved</text>',
-        _LEGEND,
     ]
-    for exponent in range(low, high + 1):
-        at = x(10.0**exponent)
+
+
+def _grid(axes: _Axes) -> list[str]:
+    """A line and a number for each power of ten."""
+    parts = []
+    for exponent in range(axes.low, axes.high + 1):
+        at = axes.x(10.0**exponent)
         parts.append(f'<path d="M{at:.1f} {_TOP}V{_BOTTOM}" stroke="#e4e4e4"/>')
         parts.append(f'<text x="{at:.1f}" y="{_BOTTOM + 18}" text-anchor="middle">{10.0**exponent:g}</text>')
-    for intensity, taken in seconds.items():
-        radius = max(1.5, _LARGEST * sqrt(taken / found.seconds))
-        place = f'cx="{x(intensity):.1f}" cy="{y(min(peak, bandwidth * intensity)):.1f}" r="{radius:.1f}"'
-        color = COLORS["residual" if intensity >= ridge else "accent"]
-        parts.append(f'<circle {place} fill="{color}" fill-opacity="0.5"/>')
-    drawn = svg(_WIDTH, _HEIGHT, [sheet(_WIDTH, _HEIGHT), *parts], font_size=11.5)
-    alt = f"The roofline of {found.device.name}, a dot for each kind of kernel, as large as its share of the time. {sentence}."
-    return Picture(drawn.encode(), alt, _WIDTH).html()
+    return parts
+
+
+def _dot(axes: _Axes, intensity: float, share: float) -> str:
+    """A kind of kernel, under the roof, with its share of the time as its area."""
+    radius = max(1.5, _LARGEST * sqrt(share))
+    y = axes.y(min(axes.peak, axes.bandwidth * intensity))
+    color = COLORS["residual" if intensity >= axes.ridge else "accent"]
+    return f'<circle cx="{axes.x(intensity):.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{color}" fill-opacity="0.5"/>'
 
 
 def _table(found: Prediction) -> str:
