@@ -7,6 +7,7 @@ The standard library is all that this needs, so it runs in a browser as it is. `
 from __future__ import annotations
 
 import html
+from typing import NamedTuple
 
 from .accounting import total, trace
 from .architectures import Architecture
@@ -15,7 +16,7 @@ from .checks import one_of, positive_int
 from .figures import COLORS, Picture
 from .layers import Layer
 from .panels import Choice, Panel, Slider, in_words, sheet, svg
-from .unit_drawing import Box, Drawing, Line, unit_drawing
+from .unit_drawing import Box, Drawing, Line, Text, unit_drawing
 from .units import SHORTCUTS_OF_2015, STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
 
 SHAPES = ("basic", "bottleneck", "se_bottleneck")
@@ -105,39 +106,62 @@ def _pixels(drawing: Drawing) -> tuple[int, int]:
     return round(_ACROSS * (drawing.right - drawing.left)), round(_DOWN * (drawing.top - drawing.bottom))
 
 
-def _drawn(drawing: Drawing) -> str:
-    """The drawing as an SVG text."""
+class _Pen(NamedTuple):
+    """Writes what a Drawing holds, of which these are the left and the upper end, as elements of an SVG."""
 
-    def at(point):
-        return f"{_ACROSS * (point[0] - drawing.left):.1f},{_DOWN * (drawing.top - point[1]):.1f}"
+    left: float
+    top: float
 
-    def polygon(box: Box, style: str):
-        return f'<polygon points="{" ".join(map(at, box.corners))}" {style}/>'
+    def at(self, x: float, y: float) -> tuple[str, str]:
+        return f"{_ACROSS * (x - self.left):.1f}", f"{_DOWN * (self.top - y):.1f}"
 
-    parts = [polygon(band, f'fill="{COLORS[band.color]}" fill-opacity="0.12"') for band in drawing.carried]
-    for line in drawing.lines:
+    def points(self, *points: tuple[float, float]) -> str:
+        return " ".join(",".join(self.at(*point)) for point in points)
+
+    def polygon(self, box: Box, style: str) -> str:
+        return f'<polygon points="{self.points(*box.corners)}" {style}/>'
+
+    def carried(self, band: Box) -> str:
+        return self.polygon(band, f'fill="{COLORS[band.color]}" fill-opacity="0.12"')
+
+    def line(self, line: Line) -> str:
         end = f' marker-end="url(#{line.color})"' if line.gap is not None else ""
-        points = f"{at(line.start)} {at(_shortened(line))}"
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLORS[line.color]}" stroke-width="1.5"{end}/>')
-    for box in drawing.boxes:
+        style = f'fill="none" stroke="{COLORS[line.color]}" stroke-width="1.5"{end}'
+        return f'<polyline points="{self.points(line.start, _shortened(line))}" {style}/>'
+
+    def box(self, box: Box) -> str:
         color = COLORS[box.color]
-        parts.append(polygon(box, f'fill="white" stroke="{color}" stroke-width="1.3"'))
-        if box.tinted:
-            parts.append(polygon(box, f'fill="{color}" fill-opacity="0.25"'))
-    for x, y, color in drawing.sums:
-        cx, cy = at((x, y)).split(",")
-        parts.append(f'<circle cx="{cx}" cy="{cy}" r="9" fill="white" stroke="{COLORS[color]}" stroke-width="1.3"/>')
-    for text in drawing.texts:
-        x, y = at((text.x, text.y - 0.1)).split(",")
+        outline = self.polygon(box, f'fill="white" stroke="{color}" stroke-width="1.3"')
+        return outline + self.polygon(box, f'fill="{color}" fill-opacity="0.25"') if box.tinted else outline
+
+    def sum(self, x: float, y: float, color: str) -> str:
+        cx, cy = self.at(x, y)
+        return f'<circle cx="{cx}" cy="{cy}" r="9" fill="white" stroke="{COLORS[color]}" stroke-width="1.3"/>'
+
+    def text(self, text: Text) -> str:
+        x, y = self.at(text.x, text.y - 0.1)
         anchor = "start" if text.beside else "middle"
         around = ' paint-order="stroke" stroke="white" stroke-width="5"' if text.color else ""
         style = f'text-anchor="{anchor}" fill="{COLORS.get(text.color, "black")}"{around}'
-        parts.append(
-            f'<text x="{x}" y="{y}" font-size="{10.5 if text.small else 11.5}" {style}>{html.escape(text.text)}</text>'
-        )
-    width, height = _pixels(drawing)
+        size = 10.5 if text.small else 11.5
+        return f'<text x="{x}" y="{y}" font-size="{size}" {style}>{html.escape(text.text)}</text>'
+
+
+def _drawn(drawing: Drawing) -> str:
+    """The drawing as an SVG text."""
+    pen = _Pen(drawing.left, drawing.top)
     heads = "".join(map(_arrow_head, sorted({line.color for line in drawing.lines})))
-    return svg(width, height, [f"<defs>{heads}</defs>", sheet(width, height), *parts])
+    width, height = _pixels(drawing)
+    parts = [
+        f"<defs>{heads}</defs>",
+        sheet(width, height),
+        *map(pen.carried, drawing.carried),
+        *map(pen.line, drawing.lines),
+        *map(pen.box, drawing.boxes),
+        *(pen.sum(*place) for place in drawing.sums),
+        *map(pen.text, drawing.texts),
+    ]
+    return svg(width, height, parts)
 
 
 def _shortened(line: Line) -> tuple[float, float]:
