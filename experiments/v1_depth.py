@@ -3,8 +3,8 @@
     python -m experiments.v1_depth [FILE] [--jobs N]
 
 Networks of 9n + 2 layers, three blocks of n bottlenecks, that differ in their units only. The recipe is that of notebook 02,
-with one thread. Five seeds up to 326 layers, two at 1001, where a run takes the better part of an hour. (There were to be three
-at 326; two more were added when those three had disagreed.) Columns:
+with one thread. Five seeds up to 326 layers, three at 1001, where a run takes a quarter of an hour and more. (There were to be
+three at 326 and two at 1001. More were added when these had disagreed.) Columns:
 
     family, layers, seed        "v1" or "v2"
     survived_1, _2, _3          fresh: the share of what the first unit of block 1, 2, 3 puts out that no ReLU of V1 cuts off up
@@ -68,7 +68,7 @@ FRESH = ["survived_1", "survived_2", "survived_3", "direct", "gradient"]
 COLUMNS = [*KEY, *FRESH, *TRAINED]
 RECIPE = Recipe(epochs=15, learning_rate=0.05, warm_up=2)
 UNITS = {"v1": "bottleneck_v1", "v2": "bottleneck_v2"}
-SEEDS = {20: 5, 56: 5, 110: 5, 326: 5, 1001: 2}  # layers -> how many
+SEEDS = {20: 5, 56: 5, 110: 5, 326: 5, 1001: 3}  # layers -> how many
 PROBED = 100  # test images
 
 
