@@ -349,6 +349,8 @@ def test_v1_breaks_at_326_layers_by_seed_and_at_1001_with_every_seed():
     fails = fresh["train_error"] > 0.02
     assert fresh["gradient"][~fails].min() < fresh["gradient"][fails].min()
     assert fresh["gradient"][fails].max() < fresh["gradient"][~fails].max()
+    v2 = stored.query("family == 'v2'").set_index(["layers", "seed"])
+    assert v2["direct"][1001].mean() < v1["direct"][110].mean() < v1["direct"][56].min()
     assert v1["direct"].groupby("layers").mean().is_monotonic_decreasing
     bank = pd.read_csv(data.path("bank_epochs.csv")).query("epoch == 10 and images == 10000 and family != 'plain'")
     bank = bank.assign(family=bank["family"].replace("residual", "v1"))
