@@ -36,7 +36,7 @@ class Timing:
 
     share_of_matmul is tflops over matmul_tflops, what this device reaches in one large matrix product. precision is the
     one that ran; device tells apart processors of one marketing name. What was not measured is None; `error` says why a
-    run gave no time. engine is one of engines.ENGINES or "session", and "unfrozen" for a network as `build` gives it.
+    run gave no time. engine is one of engines.ENGINES, or "unfrozen" for a network as `build` gives it.
     """
 
     network: str
