@@ -33,7 +33,7 @@ def numbers(text):
 
 def test_good_weights_exist_and_are_not_found(cells):
     shallow, by_hand, trained = (numbers(line)[-1] for line in printed(cells, "answers = by_hand").splitlines())
-    assert by_hand == shallow < 0.05 and trained > 0.5
+    assert by_hand == shallow < 5 and trained > 50  # percent
 
 
 def test_no_seed_is_an_exception():
@@ -120,39 +120,10 @@ def test_the_factors_of_the_leak_are_the_formulas():
         assert np.sqrt(np.mean(derivatives**2) / np.var(outputs)) == pytest.approx(factor, rel=0.01)
 
 
-def test_gates_learn_to_tell_digits_apart(cells):
-    text = printed(cells, "def openness_by_digit")
-    *lines, last = text.splitlines()
-    fresh, trained = (numbers(line)[-1] for line in lines)
-    (error,) = numbers(last)
-    assert error < 0.2 and trained > 2 * fresh
-
-
 def test_the_worked_answers(cells):
     foretold, found = numbers(printed(cells, "plain_38 ="))
     assert foretold / 4 < found < 4 * foretold
     assert printed(cells, "below = curves") == "{'highway': 3, 'plain': None, 'residual': 2}"
-
-
-def test_the_rules_bias_mends_110_highway_layers(cells):
-    """What `experiments.highway_depth` predicted first."""
-    rows = pd.read_csv(data.path("highway_depth.csv")).query("network == 'convolutional' and epoch == 15")
-    errors = rows.pivot(index="gate_bias", columns="seed", values="train_error")
-    assert list(errors.index) == [-4.654, -3.0] and errors.shape == (2, 5)
-    assert errors.loc[-4.654].max() <= 0.01 and (errors.loc[-3.0] > 0.5).sum() >= 2
-    shown = [numbers(line)[1:] for line in printed(cells, 'columns="seed", values="train_error"').splitlines()[2:]]
-    assert np.allclose(shown, 100 * errors.sort_index(ascending=False), atol=0.051)
-
-
-def test_900_highway_layers_train_and_bring_nothing(cells):
-    rows = pd.read_csv(data.path("highway_depth.csv")).query("network != 'convolutional'")
-    medians = rows.groupby(["network", "epoch"])["train_error"].median().unstack()
-    stack, frozen = medians.loc["stack"], medians.loc["frozen stack"]
-    assert stack[20] < 0.2 and (stack > medians.loc["softmax regression"]).all()
-    assert frozen[5] < stack[5] and stack[20] < frozen[20] < stack[20] + 0.001
-    assert medians.loc["ten layers"][20] < medians.loc["softmax regression"][20]
-    shown = [numbers(line) for line in printed(cells, "medians[[1, 5, 10, 20]]").splitlines()[2:]]
-    assert np.allclose(shown, 100 * medians[[1, 5, 10, 20]], atol=0.0051)
 
 
 def test_the_gradient_explodes_without_a_skip_and_four_of_the_atlas_predictions_hold():

@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+
+from resnet_lib import data
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = r"-?\d[\d.]*(?:e[+-]?\d+)?"
@@ -69,3 +73,31 @@ def test_the_worked_answers(cells):
     assert first_only < 2 * both and none > 1e6
     seen = {line.split()[0]: numbers(line)[0] for line in lines(cells, "def seen(kind")}
     assert seen["highway"] == 50 and seen["plain"] <= 3 < seen["residual"] < 20
+
+
+def test_the_rules_bias_mends_110_highway_layers(cells):
+    """What `experiments.highway_depth` predicted first."""
+    rows = pd.read_csv(data.path("highway_depth.csv")).query("network == 'convolutional' and epoch == 15")
+    errors = rows.pivot(index="gate_bias", columns="seed", values="train_error")
+    assert list(errors.index) == [-4.654, -3.0] and errors.shape == (2, 5)
+    assert errors.loc[-4.654].max() <= 0.01 and (errors.loc[-3.0] > 0.5).sum() >= 2
+    shown = [numbers(line)[1:] for line in lines(cells, 'columns="seed", values="train_error"')[2:]]
+    assert np.allclose(shown, 100 * errors.sort_index(ascending=False), atol=0.051)
+
+
+def test_900_highway_layers_train_and_bring_nothing(cells):
+    rows = pd.read_csv(data.path("highway_depth.csv")).query("network != 'convolutional'")
+    medians = rows.groupby(["network", "epoch"])["train_error"].median().unstack()
+    stack, frozen = medians.loc["stack"], medians.loc["frozen stack"]
+    assert stack[20] < 0.2 and (stack > medians.loc["softmax regression"]).all()
+    assert frozen[5] < stack[5] and stack[20] < frozen[20] < stack[20] + 0.001
+    assert medians.loc["ten layers"][20] < medians.loc["softmax regression"][20]
+    shown = [numbers(line) for line in lines(cells, "medians[[1, 5, 10, 20]]")[2:]]
+    assert np.allclose(shown, 100 * medians[[1, 5, 10, 20]], atol=0.0051)
+
+
+def test_gates_learn_to_tell_digits_apart(cells):
+    *both, last = lines(cells, "def openness_by_digit")
+    fresh, trained = (numbers(line)[-1] for line in both)
+    (error,) = numbers(last)
+    assert error < 20 and trained > 2 * fresh  # percent
