@@ -76,7 +76,7 @@ def padding_page(size: int = 6, stride: int = 2, kernel: int = 3) -> str:
     )
     others = [f"{_NAMES[rule]}: {verdict}" for rule, verdict in verdicts.items() if verdict != "agrees"]
     sentence = f"{sentence}. {'; '.join(others)}." if others else f"{sentence}."
-    image = Picture(_drawn(found, verdicts, size, stride, kernel).encode(), sentence, _WIDTH)
+    image = Picture(_drawn(found, verdicts, _Strips(size, stride, kernel)).encode(), sentence, _WIDTH)
     return f"<p>{html.escape(sentence)}</p>{image.html()}{_table(found, verdicts, kernel)}"
 
 
@@ -116,38 +116,73 @@ def _table(found: dict[str, Windows], verdicts: dict[str, str], kernel: int) -> 
     return f'<table class="dataframe">{"".join(lines)}</table>'
 
 
-def _drawn(found: dict[str, Windows], verdicts: dict[str, str], size: int, stride: int, kernel: int) -> str:
+class _Strips(NamedTuple):
+    """Strips of pixels below each other, of one scale: there is room for the zeros of every rule."""
+
+    size: int
+    stride: int
+    kernel: int
+
+    @property
+    def zeros(self) -> int:
+        """The most on a side."""
+        return self.kernel // 2
+
+    @property
+    def cell(self) -> float:
+        """How wide a pixel is drawn."""
+        return min(_LARGEST, (_WIDTH - _LEFT - 190) / (self.size + 2 * self.zeros))
+
+    def x(self, pixel: float) -> float:
+        """Where a pixel begins; those of the zeros before are negative."""
+        return _LEFT + self.zeros * self.cell + pixel * self.cell
+
+    def numbers(self) -> list[str]:
+        """The number of each pixel, or of a few where they are narrow."""
+        step = 1 if self.cell > 14 else self.stride * max(1, self.size // 16)
+        return [
+            f'<text x="{self.x(pixel + 0.5):.1f}" y="14" text-anchor="middle">{pixel}</text>'
+            for pixel in range(0, self.size, step)
+        ]
+
+    def pixels(self, y: int, w: Windows) -> list[str]:
+        """The pixels and zeros of a rule, and frames around those that the shortcut keeps."""
+        inset = min(3, self.cell / 6)
+        green = f'fill="none" stroke="{COLORS["shortcut"]}" stroke-width="2.5"'
+        parts = []
+        for pixel in range(-w.before, self.size + w.after):
+            fill = "white" if 0 <= pixel < self.size else "#e4e4e4"
+            parts.append(_square(self.x(pixel), y, self.cell, f'fill="{fill}" stroke="#bbbbbb"'))
+        for pixel in range(0, self.size, self.stride):
+            parts.append(_square(self.x(pixel) + inset, y + 3, self.cell - 2 * inset, green, 28))
+        return parts
+
+    def marks(self, y: int, w: Windows, color: str) -> list[str]:
+        """A line under the first window, and a dot at the centre of each."""
+        left, width, radius = self.x(w.begins[0]) + 1, self.kernel * self.cell - 2, min(6, self.cell / 4)
+        line = f'<path d="M{left:.1f} {y + 38}h{width:.1f}" stroke="{color}" stroke-width="3"/>'
+        centres = (self.x(_centre(begin, self.kernel) + 0.5) for begin in w.begins)
+        return [line, *(f'<circle cx="{x:.1f}" cy="{y + 17}" r="{radius:.1f}" fill="{color}"/>' for x in centres)]
+
+    def strip(self, y: int, rule: str, w: Windows, verdict: str) -> list[str]:
+        """A rule from left to right: its name, its pixels and windows, and the verdict."""
+        color, weight = (COLORS["residual"], "normal") if verdict == "agrees" else (COLORS["accent"], "bold")
+        right = self.x(self.size + self.zeros) + 12
+        return [
+            f'<text x="4" y="{y + 21}">{html.escape(_NAMES[rule])}</text>',
+            *self.pixels(y, w),
+            *self.marks(y, w, color),
+            f'<text x="{right:.1f}" y="{y + 21}" fill="{color}" font-weight="{weight}">{verdict}</text>',
+        ]
+
+
+def _drawn(found: dict[str, Windows], verdicts: dict[str, str], strips: _Strips) -> str:
     """A strip of pixels for each rule: zeros grey, kept pixels in a green frame, a dot at the centre of each window."""
-    most = kernel // 2  # zeros on a side
-    cell = min(_LARGEST, (_WIDTH - _LEFT - 190) / (size + 2 * most))
-    inset = min(3, cell / 6)
-    zero = _LEFT + most * cell  # where pixel 0 begins
     high = 26 + len(RULES) * _ROW
-    parts = []
-    for pixel in range(0, size, 1 if cell > 14 else stride * max(1, size // 16)):
-        parts.append(f'<text x="{zero + (pixel + 0.5) * cell:.1f}" y="14" text-anchor="middle">{pixel}</text>')
+    parts = [sheet(_WIDTH, high), *strips.numbers()]
     for row, (rule, w) in enumerate(found.items()):
-        y = 24 + row * _ROW
-        agrees = verdicts[rule] == "agrees"
-        color = COLORS["residual" if agrees else "accent"]
-        parts.append(f'<text x="4" y="{y + 21}">{html.escape(_NAMES[rule])}</text>')
-        for pixel in range(-w.before, size + w.after):
-            fill = "white" if 0 <= pixel < size else "#e4e4e4"
-            parts.append(_square(zero + pixel * cell, y, cell, f'fill="{fill}" stroke="#bbbbbb"'))
-        for pixel in range(0, size, stride):
-            style = f'fill="none" stroke="{COLORS["shortcut"]}" stroke-width="2.5"'
-            parts.append(_square(zero + pixel * cell + inset, y + 3, cell - 2 * inset, style, 28))
-        left = zero + w.begins[0] * cell
-        parts.append(f'<path d="M{left + 1:.1f} {y + 38}h{kernel * cell - 2:.1f}" stroke="{color}" stroke-width="3"/>')
-        for begin in w.begins:
-            x = zero + (_centre(begin, kernel) + 0.5) * cell
-            parts.append(f'<circle cx="{x:.1f}" cy="{y + 17}" r="{min(6, cell / 4):.1f}" fill="{color}"/>')
-        weight = "normal" if agrees else "bold"
-        right = zero + (size + most) * cell + 12
-        parts.append(
-            f'<text x="{right:.1f}" y="{y + 21}" fill="{color}" font-weight="{weight}">{verdicts[rule]}</text>'
-        )
-    return svg(_WIDTH, high, [sheet(_WIDTH, high), *parts], font_size=12)
+        parts += strips.strip(24 + row * _ROW, rule, w, verdicts[rule])
+    return svg(_WIDTH, high, parts, font_size=12)
 
 
 def _square(x: float, y: float, width: float, style: str, height: float = _LARGEST) -> str:
