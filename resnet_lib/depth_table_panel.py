@@ -6,7 +6,6 @@ The standard library is all that this needs, so it runs in a browser as it is. `
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from .architectures import ARCHITECTURES, Architecture
@@ -14,7 +13,7 @@ from .blocks import LAYOUTS
 from .checks import one_of
 from .count_conventions import how_it_fits
 from .exploration import Exploration, design, explore
-from .panels import Choice, Panel, Slider
+from .panels import Choice, Panel, Slider, table
 from .units import printed_layers
 
 UNITS = ("basic_v1", "bottleneck_v1", "basic_v2", "bottleneck_v2")
@@ -78,15 +77,13 @@ def _beside_the_paper(net: Architecture, found: Exploration) -> str:
 def _table(found: Exploration) -> str:
     """A row for the root, each block and the classifier."""
     blocks = {block.scope: block for block in found.architecture.blocks}
-    lines = ["<tr><th>stage</th><th>units</th><th>hands on</th><th>parameters</th><th>MACs</th></tr>"]
+    rows = []
     for row in found.rows:
         block = blocks.get(row.name)
-        what = f"{'<br>'.join(map(html.escape, printed_layers(block.args[0])))}<br>x {len(block.args)}" if block else ""
+        what = "\n".join([*printed_layers(block.args[0]), f"x {len(block.args)}"]) if block else ""
         size = f"{row.size[0]}x{row.size[1]}, {row.depth} channels"
-        lines.append(
-            f"<tr><th>{row.name}</th><td>{what}</td><td>{size}</td><td>{row.params:,}</td><td>{row.macs:,}</td></tr>"
-        )
-    return f'<table class="dataframe">{"".join(lines)}</table>'
+        rows.append((row.name, what, size, f"{row.params:,}", f"{row.macs:,}"))
+    return table(("stage", "units", "hands on", "parameters", "MACs"), rows)
 
 
 def depth_table_panel(

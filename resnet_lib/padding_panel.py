@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .checks import one_of, positive_int
 from .figures import COLORS, Picture
-from .panels import Panel, Slider, sheet, svg
+from .panels import Panel, Slider, sheet, svg, table
 
 RULES = ("conv2d_same", "SAME", "symmetric")
 _NAMES = {"conv2d_same": "conv2d_same", "SAME": "TensorFlow's SAME", "symmetric": "PyTorch's padding=k//2"}
@@ -109,11 +109,11 @@ def _centre(begin: int, kernel: int) -> float:
 
 def _table(found: dict[str, Windows], verdicts: dict[str, str], kernel: int) -> str:
     """A row for each rule."""
-    lines = ["<tr><th>rule</th><th>zeros before</th><th>after</th><th>outputs</th><th>first centre</th><th></th></tr>"]
+    rows = []
     for rule, w in found.items():
-        numbers = (w.before, w.after, len(w.begins), f"{_centre(w.begins[0], kernel):g}", verdicts[rule])
-        lines.append(f"<tr><th>{html.escape(_NAMES[rule])}</th>{''.join(f'<td>{n}</td>' for n in numbers)}</tr>")
-    return f'<table class="dataframe">{"".join(lines)}</table>'
+        numbers = map(str, (w.before, w.after, len(w.begins)))
+        rows.append((_NAMES[rule], *numbers, f"{_centre(w.begins[0], kernel):g}", verdicts[rule]))
+    return table(("rule", "zeros before", "after", "outputs", "first centre", ""), rows)
 
 
 class _Strips(NamedTuple):

@@ -125,11 +125,11 @@ def sheet(width: int, height: int) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], look: str | None = "dataframe") -> str:
-    """A table as HTML, of plain texts: what heads each column, and rows, each with its own heading first. look: the class by
-    which the book's style sheet knows it."""
+    """A table as HTML, of plain texts: what heads each column, and rows, each with its own heading first. A line break in a
+    text is one in its cell. look: the class by which the book's style sheet knows it."""
     lines = ["".join(f'<th scope="col">{html.escape(head)}</th>' if head else "<td></td>" for head in heads)]
     for row in rows:
-        name, *cells = map(html.escape, row)
+        name, *cells = (html.escape(text).replace("\n", "<br>") for text in row)
         lines.append(f'<th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}')
     start = f'<table class="{look}">' if look else "<table>"
     return f"{start}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

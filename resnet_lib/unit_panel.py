@@ -15,7 +15,7 @@ from .blocks import Block
 from .checks import one_of, positive_int
 from .figures import COLORS, Picture
 from .layers import Layer
-from .panels import Choice, Panel, Slider, in_words, sheet, svg
+from .panels import Choice, Panel, Slider, in_words, sheet, svg, table
 from .unit_drawing import Box, Drawing, Line, Text, unit_drawing
 from .units import SHORTCUTS_OF_2015, STRIDE_IN, AnyUnit, BasicUnit, GroupedUnit, SqueezeUnit, Unit, as_unit
 
@@ -92,13 +92,12 @@ def _sentence(name: str, layers: list[Layer]) -> str:
 def _table(layers: list[Layer]) -> str:
     """A row for each layer that has parameters."""
     macs = total(layers).macs
-    lines = ["<tr><th>layer</th><th>puts out</th><th>parameters</th><th>MACs</th><th>of the MACs</th></tr>"]
+    rows = []
     for layer in layers:
         if layer.params:
             size = "x".join(map(str, (*layer.size_out, layer.channels_out)))
-            numbers = f"<td>{layer.params:,}</td><td>{layer.macs:,}</td><td>{layer.macs / macs:.1%}</td>"
-            lines.append(f"<tr><th>{html.escape(_part(layer))}</th><td>{size}</td>{numbers}</tr>")
-    return f'<table class="dataframe">{"".join(lines)}</table>'
+            rows.append((_part(layer), size, f"{layer.params:,}", f"{layer.macs:,}", f"{layer.macs / macs:.1%}"))
+    return table(("layer", "puts out", "parameters", "MACs", "of the MACs"), rows)
 
 
 def _pixels(drawing: Drawing) -> tuple[int, int]:

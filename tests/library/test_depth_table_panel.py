@@ -13,7 +13,7 @@ from resnet_lib.depth_table_panel import SHORTCUTS, UNITS, depth_table_page, dep
 
 def cells(page):
     """The table as a list of rows of texts."""
-    return [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    return [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
 
 
 @pytest.mark.parametrize(
