@@ -20,6 +20,7 @@
     separation         data/separation.csv        which layers of a fresh network still tell the digits apart (notebook 02)
     leaky              data/leaky.csv             plain networks that are less sensitive, and whether they train (notebook 02)
     highway_depth      data/highway_depth.csv     Highway networks of 110 and 900 layers, and their controls (notebook 01)
+    highway_gradient   data/highway_gradient.csv  what reaches the first layer of fresh Highway networks (notebook 01)
     v1_depth           data/v1_depth.csv          V1 and V2 of 20 to 1001 layers (notebook 06)
     shortcut_strength  data/shortcut_strength.csv shortcuts and residuals of other strengths (notebook 06)
     training_memory    data/training_memory.csv   the memory of a step of training, predicted and measured (notebook 05)

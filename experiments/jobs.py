@@ -1,7 +1,8 @@
 """What the programs that add networks to one file have in common: their command line, and that they run what the file lacks.
 
-Used by `experiments.atlas`, `causes`, `designs`, `fuzz`, `highway_depth`, `inception_pair`, `inception_scales`, `leaky`,
-`lesion_costs`, `path_spectrum`, `reach`, `separation`, `short_paths`, `shortcut_strength`, `splits` and `v1_depth`.
+Used by `experiments.atlas`, `causes`, `designs`, `fuzz`, `highway_depth`, `highway_gradient`, `inception_pair`,
+`inception_scales`, `leaky`, `lesion_costs`, `path_spectrum`, `reach`, `separation`, `short_paths`, `shortcut_strength`,
+`splits` and `v1_depth`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A network taken apart while it trains: what each of its layers puts out, and the gradient that reaches it.
 
-Used by `experiments.atlas`, `bank`, `leaky`, `reach` and `separation`. One graph for all states of a network's weights. Batch
-norms are in training mode here, so that a fresh network is normalized too, and its moving averages do not change.
+Used by `experiments.atlas`, `bank`, `highway_gradient`, `leaky`, `reach` and `separation`. One graph for all states of a
+network's weights. Batch norms are in training mode here, so that a fresh network is normalized too, and its moving averages
+do not change.
 """
 
 from __future__ import annotations

@@ -101,3 +101,20 @@ def test_gates_learn_to_tell_digits_apart(cells):
     fresh, trained = (numbers(line)[-1] for line in both)
     (error,) = numbers(last)
     assert error < 20 and trained > 2 * fresh  # percent
+
+
+def test_with_the_rule_the_gradient_stays_and_three_of_ten_seeds_explode_at_minus_3(cells):
+    """Of what `experiments.highway_gradient` predicted 1, 2 and 4 hold, and 3 is refuted."""
+    rows = pd.read_csv(data.path("highway_gradient.csv"))
+    growth = rows.set_index(["dataset", "layers", "gate_bias"])["gradient_growth"].sort_index()
+    for dataset in ("digits", "fashion_14"):
+        assert len(growth[dataset, 110, -4.654]) == 5 and growth[dataset, 110, -4.654].between(0.8, 1.25).all()
+    assert growth["fashion_14", 110, -3.0].min() > 1e6 and growth["digits", 56, -3.0].max() < 1
+    seeds = rows.dropna(subset="train_error").set_index("seed").sort_index()
+    explodes, fails = seeds["gradient_growth"] > 100, seeds["train_error"] > 0.5
+    assert len(seeds) == 10 and (seeds["train_error"] < 0.1).sum() == 3
+    assert ((explodes & fails).sum(), (explodes & ~fails).sum(), (~explodes & fails).sum()) == (3, 0, 4)
+    earlier = pd.read_csv(data.path("highway_depth.csv")).query("gate_bias == -3 and epoch == 15").set_index("seed")
+    assert list(earlier["train_error"].sort_index() > 0.5) == list(fails[:5])
+    shown = [line for line in lines(cells, "both = growth.dropna") if line.startswith("training error")]
+    assert " ".join(shown).count(" 0.1%") == 3
