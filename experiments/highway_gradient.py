@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bank import PROBED
-from experiments.highway_depth import FIXED_BIAS, LAYERS, RECIPE, convolutional, rule
+from experiments.highway_depth import FIXED_BIAS, HIGHWAY_LAYERS, LAYERS, RECIPE, convolutional, rule
 from experiments.jobs import add_missing, command_line
 from experiments.probe import Probe, watch
 from resnet_lib import data
@@ -45,13 +45,12 @@ from resnet_lib.training import train
 KEY = ["dataset", "layers", "gate_bias", "seed"]
 COLUMNS = [*KEY, "gradient_growth", "contrast", "train_error"]
 TRAINED = ("digits", LAYERS, FIXED_BIAS)
-WITHOUT_GATE = 4  # the first convolution, two layers that change the shape, and the classifier
 NETWORKS = {  # -> number of seeds
     TRAINED: 10,
-    ("digits", LAYERS, rule(LAYERS - WITHOUT_GATE)): 5,
+    ("digits", LAYERS, rule(HIGHWAY_LAYERS)): 5,
     ("digits", 56, FIXED_BIAS): 5,
     ("fashion_14", LAYERS, FIXED_BIAS): 5,
-    ("fashion_14", LAYERS, rule(LAYERS - WITHOUT_GATE)): 5,
+    ("fashion_14", LAYERS, rule(HIGHWAY_LAYERS)): 5,
 }
 
 
