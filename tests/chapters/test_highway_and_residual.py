@@ -37,7 +37,7 @@ def rows(cells, source):
 
 
 def test_the_gate_bias_predicts_what_arrives(cells):
-    table = rows(cells, "def carried(gate_bias)")
+    table = rows(cells, "carried = 1 / (1 + np.exp(bias))")
     assert set(table) == {"10", "30", "100", "300", "1000"}
     for at_6, measured_6, at_2, measured_2 in table.values():
         assert measured_6 == pytest.approx(at_6, rel=0.2)
